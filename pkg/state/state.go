@@ -69,7 +69,7 @@ func Open(cfg Config) (*Store, error) {
 				MinConnectTimeout: cfg.Timeout,
 			}),
 		},
-		Logger:               zap.NewNop(),
+		Logger: zap.NewNop(),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open etcd %s: %w", strings.Join(cfg.Endpoints, ","), err)
