@@ -14,7 +14,7 @@ func (t Table) Apply(plan Plan) (Table, error) {
 	var errs []error
 	for _, op := range plan {
 		if err := t.do(op); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", op, err))
+			errs = append(errs, fmt.Errorf("%s: %w", op.Describe(), err))
 		}
 	}
 	return t, errors.Join(errs...)

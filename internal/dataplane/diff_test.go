@@ -64,6 +64,23 @@ func TestOpString(t *testing.T) {
 	}
 }
 
+func TestOpDescribe(t *testing.T) {
+	s := tcp(1, 1)
+	for verb, want := range map[dataplane.Verb]string{
+		dataplane.AddService:        "add service tcp [fd00::1]:80",
+		dataplane.EditService:       "edit service tcp [fd00::1]:80",
+		dataplane.RemoveService:     "remove service tcp [fd00::1]:80",
+		dataplane.AddDestination:    "add destination 10.0.0.0:8080 of tcp [fd00::1]:80",
+		dataplane.EditDestination:   "edit destination 10.0.0.0:8080 of tcp [fd00::1]:80",
+		dataplane.RemoveDestination: "remove destination 10.0.0.0:8080 of tcp [fd00::1]:80",
+		99:                          "invalid verb 99 of tcp [fd00::1]:80",
+	} {
+		if got := (dataplane.Op{Verb: verb, Service: s, Destination: s.Destinations[0]}).Describe(); got != want {
+			t.Errorf("got  %s\nwant %s", got, want)
+		}
+	}
+}
+
 func TestDiff(t *testing.T) {
 	ids := func(services ...dataplane.Service) (out []dataplane.ServiceID) {
 		for _, s := range services {

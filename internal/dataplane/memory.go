@@ -51,7 +51,7 @@ func (m *Memory) Apply(_ context.Context, plan Plan) error {
 	var errs []error
 	for _, op := range plan {
 		if err := m.do(op); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", op, err))
+			errs = append(errs, fmt.Errorf("%s: %w", op.Describe(), err))
 		}
 	}
 	return errors.Join(errs...)

@@ -66,3 +66,27 @@ func (f Forward) flag() string {
 	}
 	return ""
 }
+
+// Describe returns what the op does in words, for the front of an error: "add
+// service tcp 192.0.2.1:80", "add destination 10.0.0.1:80 of tcp 192.0.2.1:80".
+func (o Op) Describe() string {
+	switch o.Verb {
+	case AddService:
+		return "add service " + o.Service.ID.String()
+	case EditService:
+		return "edit service " + o.Service.ID.String()
+	case RemoveService:
+		return "remove service " + o.Service.ID.String()
+	case AddDestination:
+		return o.destination("add")
+	case EditDestination:
+		return o.destination("edit")
+	case RemoveDestination:
+		return o.destination("remove")
+	}
+	return o.String()
+}
+
+func (o Op) destination(verb string) string {
+	return fmt.Sprintf("%s destination %s of %s", verb, o.Destination.Addr, o.Service.ID)
+}

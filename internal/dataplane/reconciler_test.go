@@ -300,6 +300,47 @@ func TestReconcilerTriesNewsAtOnce(t *testing.T) {
 	})
 }
 
+// The delay grows within one trouble, not from one to the next.
+func TestReconcilerForgetsOldTrouble(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		next func(r *rig)
+	}{
+		{"something new is wanted", func(r *rig) { r.want(2, tcp(2)) }},
+		{"all was well between", func(r *rig) {
+			r.failing(false, nil)
+			time.Sleep(5 * time.Second)
+			r.mustResult(1)
+			if err := r.memory.Apply(context.Background(), dataplane.Plan{{Verb: dataplane.RemoveService, Service: tcp(0)}}); err != nil {
+				r.t.Fatal(err)
+			}
+			r.failing(false, func(dataplane.Op) bool { return true })
+			r.seen()
+			for len(r.seen()) == 0 { // until the drift is noticed
+				time.Sleep(time.Millisecond)
+				synctest.Wait()
+			}
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, nil)
+				r.failing(false, func(dataplane.Op) bool { return true })
+				defer r.run()()
+				r.want(1, tcp(0))
+				time.Sleep(20 * time.Second)
+				test.next(r)
+				r.seen()
+				time.Sleep(51 * time.Millisecond)
+				synctest.Wait()
+				if len(r.seen()) == 0 {
+					t.Error("no retry within 50 ms")
+				}
+			})
+		})
+	}
+}
+
 // One destination fails: the rest is done, and the result tells the truth.
 func TestReconcilerReadsBackAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
