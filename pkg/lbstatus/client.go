@@ -88,7 +88,8 @@ const (
 // Error is the error of every request a Client makes.
 type Error struct {
 	Kind Kind
-	URL  string
+	// URL is what was asked, without the query.
+	URL string
 	// Status is the HTTP status; 0 without an answer.
 	Status int
 	// Err says more; with BadStatus it holds the server's own words, if any.
@@ -125,15 +126,16 @@ func IsNotLBD(err error) bool {
 func (c *Client) Report(ctx context.Context, pool string, minRevision int64, wait time.Duration) (Report, error) {
 	wait = min(max(wait, 0), MaxWait)
 	u := c.base + "/v1/pools/" + url.PathEscape(pool)
+	query := ""
 	if minRevision > 0 {
-		u += "?" + url.Values{
+		query = "?" + url.Values{
 			"min_revision": {strconv.FormatInt(minRevision, 10)},
-			"wait":         {wait.String()},
+			"wait":         {wait.Round(time.Millisecond).String()},
 		}.Encode()
 	}
 	ctx, cancel := context.WithTimeout(ctx, wait+c.timeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u+query, nil)
 	if err != nil {
 		return Report{}, &Error{Kind: Unreachable, URL: u, Err: err}
 	}

@@ -140,7 +140,7 @@ func TestClientErrors(t *testing.T) {
 		{"unknown pool", answer(404, "lbd", `{"error":"unknown pool \"p\""}`), BadStatus, `HTTP status 404: unknown pool "p"`},
 		{"trouble", answer(500, "lbd", "<html>oh</html>"), BadStatus, "HTTP status 500"},
 		{"trouble in words", answer(500, "", "try\x1b later"), BadStatus, "HTTP status 500: try. later"},
-		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/v1/pools/q", 302) }, BadStatus, "302"},
+		{"redirect", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/v1/pools/q", http.StatusFound) }, BadStatus, "302"},
 		{"no JSON", answer(200, "lbd", "OK"), Garbage, "invalid character"},
 		{"two values", answer(200, "lbd", `{"pool":"p","seen":1,"applied":1,"members":[]} x`), Garbage, "more behind"},
 		{"wrong pool", answer(200, "lbd", `{"pool":"q","seen":1,"applied":1,"members":[]}`), Garbage, `about pool "q"`},

@@ -2,6 +2,8 @@ package lbverify
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/sluice-lb/sluice/pkg/lbstatus"
 )
@@ -51,15 +53,11 @@ func because(r lbstatus.Report) string {
 
 // refutation is the balancer's reason for a state that is not the wanted one.
 func refutation(r lbstatus.Report, m lbstatus.Member, listed bool) string {
-	switch {
-	case !listed:
+	if !listed {
 		return "the pool does not list it"
-	case m.Pooled && m.Held, m.Health == "":
-		return m.Reason + because(r)
-	case m.Reason == "":
-		return m.Health
 	}
-	return m.Reason + ", " + m.Health
+	parts := []string{m.Reason, m.Health, r.Error}
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
 }
 
 // CheckPyBal judges an expectation by one server's state in PyBal's dialect,
