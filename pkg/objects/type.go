@@ -14,6 +14,10 @@ type Type struct {
 	Depends []string
 	// FreeForm types keep and show stored fields the schema does not name.
 	FreeForm bool
+	// JSONSchema is true for a type whose values the schema wants checked by
+	// JSON Schema files. Its fields are of kind Any; the files themselves
+	// are not evaluated.
+	JSONSchema bool
 }
 
 // Field is one field of a type.
@@ -29,16 +33,17 @@ type Field struct {
 // Kind is the type of a field's value.
 type Kind string
 
-// The kinds of conftool's schema language.
+// The kinds of conftool's schema language, each with the Go type of its JSON
+// values (Setting.Value, Object.Value).
 const (
-	Int      Kind = "int"
-	String   Kind = "string"
-	Bool     Kind = "bool"
-	List     Kind = "list"
-	Dict     Kind = "dict"
-	Enum     Kind = "enum"
-	CIDRList Kind = "cidr_list"
-	Any      Kind = "any"
+	Int      Kind = "int"       // int
+	String   Kind = "string"    // string
+	Bool     Kind = "bool"      // bool
+	List     Kind = "list"      // []any
+	Dict     Kind = "dict"      // map[string]any
+	Enum     Kind = "enum"      // string, one of Field.Enum
+	CIDRList Kind = "cidr_list" // []any of strings, each an address or a network
+	Any      Kind = "any"       // nil, bool, int, json.Number, string, []any, map[string]any
 )
 
 // Field returns the named field.
@@ -49,6 +54,19 @@ func (t *Type) Field(name string) (Field, bool) {
 		}
 	}
 	return Field{}, false
+}
+
+// settable returns the named field, or, in a free-form type, a field of kind
+// Any for a name the schema does not have.
+func (t *Type) settable(name string) (Field, error) {
+	f, ok := t.Field(name)
+	switch {
+	case ok:
+		return f, nil
+	case t.FreeForm:
+		return Field{Name: name, Kind: Any}, nil
+	}
+	return Field{}, &InvalidError{Field: name, Reason: "Key " + name + " not in the schema"}
 }
 
 // Node is conftool's built-in type: a server in a service's pool.

@@ -1,0 +1,233 @@
+package objects
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// member is one field of a stored object, as stored.
+type member struct {
+	name string
+	key  []byte // the name's JSON text
+	raw  []byte // the value's JSON text
+}
+
+// members takes a stored JSON object apart, in the order stored. Of a name
+// given twice the last value counts, at the first place, as in Python.
+func members(raw []byte) ([]member, error) {
+	if !utf8.Valid(raw) {
+		return nil, errors.New("malformed JSON: not UTF-8")
+	}
+	var top json.RawMessage
+	if err := json.Unmarshal(raw, &top); err != nil {
+		return nil, fmt.Errorf("malformed JSON: %w", err)
+	}
+	if top = bytes.TrimSpace(top); top[0] != '{' {
+		return nil, errors.New("malformed JSON: not an object")
+	}
+	var list []member
+	index := make(map[string]int)
+	dec := json.NewDecoder(bytes.NewReader(top))
+	dec.Token() // the brace; top is valid
+	for dec.More() {
+		m, err := nextMember(dec, top)
+		if err != nil {
+			return nil, fmt.Errorf("malformed JSON: %w", err)
+		}
+		if i, ok := index[m.name]; ok {
+			list[i].raw = m.raw
+			continue
+		}
+		index[m.name] = len(list)
+		list = append(list, m)
+	}
+	return list, nil
+}
+
+func nextMember(dec *json.Decoder, top []byte) (member, error) {
+	start := dec.InputOffset()
+	tok, err := dec.Token()
+	if err != nil {
+		return member{}, err
+	}
+	m := member{key: bytes.TrimLeft(top[start:dec.InputOffset()], "{, \t\r\n")}
+	m.name, _ = tok.(string)
+	err = dec.Decode((*json.RawMessage)(&m.raw))
+	return m, err
+}
+
+// find returns the member of that name.
+func find(list []member, name string) (member, bool) {
+	i := slices.IndexFunc(list, func(m member) bool { return m.name == name })
+	if i < 0 {
+		return member{}, false
+	}
+	return list[i], true
+}
+
+// decode reads one JSON value, keeping numbers as written.
+func decode(raw []byte) (any, error) {
+	var v any
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	err := dec.Decode(&v)
+	return v, err
+}
+
+// value returns the field's value in a stored object: its default when the
+// field is missing or null, an error when what is stored does not fit.
+func (f Field) value(list []member) (any, error) {
+	m, ok := find(list, f.Name)
+	if !ok {
+		return f.Default, nil
+	}
+	v, err := decode(m.raw)
+	if err != nil {
+		return nil, f.invalid("%v", err)
+	}
+	if v == nil {
+		return f.Default, nil
+	}
+	return f.convert(v)
+}
+
+// fail puts the object's name before an error.
+func (o Object) fail(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s %s: %w", o.Type.Name, o.Key, err)
+}
+
+// Value returns the value of a field, of the Go type its kind has. A field that
+// is missing or null has its default. It is an error when the stored object is
+// malformed, the stored value does not fit, or the type has no such field.
+func (o Object) Value(field string) (any, error) {
+	f, ok := o.Type.Field(field)
+	if !ok {
+		return nil, o.fail(fmt.Errorf("no field %s", field))
+	}
+	list, err := members(o.Raw)
+	if err != nil {
+		return nil, o.fail(err)
+	}
+	v, err := f.value(list)
+	return v, o.fail(inField(f, err))
+}
+
+// inField puts the field's name before the reason of an InvalidError.
+func inField(f Field, err error) error {
+	if e, ok := errors.AsType[*InvalidError](err); ok {
+		return fmt.Errorf("field %s: %s", f.Name, e.Reason)
+	}
+	return err
+}
+
+// Check returns nil when the object is well-formed JSON and every stored field
+// fits the schema. Its error is one line and names every field that does not.
+func (o Object) Check() error {
+	list, err := members(o.Raw)
+	if err != nil {
+		return o.fail(err)
+	}
+	var bad []string
+	for _, f := range o.Type.Fields {
+		if _, err := f.value(list); err != nil {
+			bad = append(bad, inField(f, err).Error())
+		}
+	}
+	if len(bad) > 0 {
+		return o.fail(errors.New(strings.Join(bad, "; ")))
+	}
+	return nil
+}
+
+// Line returns the object as `confctl select … get` prints it, without the
+// newline: the name, the fields in the order of the schema, those a free-form
+// type has besides, the tags. An object that fails Check has no line, since
+// conftool's would show defaults that nobody stored.
+func (o Object) Line() (string, error) {
+	if err := o.Check(); err != nil {
+		return "", err
+	}
+	list, err := members(o.Raw)
+	if err != nil {
+		return "", o.fail(err)
+	}
+	shown, err := o.shown(list)
+	if err != nil {
+		return "", o.fail(err)
+	}
+	name, err := encode(o.Key.Name)
+	if err != nil {
+		return "", o.fail(err)
+	}
+	tags, err := encode(o.Type.TagString(o.Key))
+	if err != nil {
+		return "", o.fail(err)
+	}
+	return fmt.Sprintf(`{%s: %s, "tags": %s}`, name, join(shown), tags), nil
+}
+
+// shown returns the members of an object that get shows, values converted.
+func (o Object) shown(list []member) ([]member, error) {
+	var shown []member
+	for _, f := range o.Type.Fields {
+		m, err := f.member(list)
+		if err != nil {
+			return nil, err
+		}
+		shown = append(shown, m)
+	}
+	if o.Type.FreeForm {
+		for _, m := range list {
+			if _, ok := o.Type.Field(m.name); !ok {
+				shown = append(shown, m)
+			}
+		}
+	}
+	return shown, nil
+}
+
+// member returns the field as a member: as stored where the value's text is
+// its own conversion, which keeps the order inside mappings.
+func (f Field) member(list []member) (member, error) {
+	stored, ok := find(list, f.Name)
+	converts := f.Kind == Int || f.Kind == String && !bytes.HasPrefix(stored.raw, []byte{'"'})
+	if ok && !converts && !bytes.Equal(stored.raw, []byte("null")) {
+		return stored, nil
+	}
+	v, err := f.value(list)
+	if err != nil {
+		return member{}, err
+	}
+	return newMember(f.Name, v)
+}
+
+func newMember(name string, v any) (member, error) {
+	key, err := encode(name)
+	if err != nil {
+		return member{}, err
+	}
+	raw, err := encode(v)
+	return member{name: name, key: key, raw: raw}, err
+}
+
+// join returns the members as one JSON object in the form of json.dumps.
+func join(list []member) []byte {
+	out := []byte{'{'}
+	for i, m := range list {
+		if i > 0 {
+			out = append(out, ", "...)
+		}
+		out = respace(out, m.key)
+		out = append(out, ": "...)
+		out = respace(out, m.raw)
+	}
+	return append(out, '}')
+}

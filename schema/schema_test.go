@@ -1,0 +1,33 @@
+package schema_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-lb/sluice/pkg/objects"
+	"github.com/sluice-lb/sluice/schema"
+)
+
+func TestDefault(t *testing.T) {
+	s, err := objects.ParseSchema(schema.Default(), "default.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]string)
+	for _, typ := range s.Types() {
+		raw, err := typ.Defaults(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got[typ.Name] = typ.Path + " " + string(raw)
+	}
+	want := map[string]string{
+		"node":      `pools {"weight": 0, "pooled": "inactive"}`,
+		"discovery": `discovery {"pooled": false, "references": [], "ttl": 300}`,
+		"geodns":    `geodns {"pooled": "yes", "weight": 100}`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("types and defaults (-want +got):\n%s", diff)
+	}
+}
