@@ -30,6 +30,6 @@ func OS() Env {
 		Stdout:   os.Stdout,
 		Stderr:   os.Stderr,
 		Getenv:   os.Getenv,
-		Hostname: os.Hostname,
+		Hostname: fqdn,
 	}
 }

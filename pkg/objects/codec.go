@@ -163,11 +163,11 @@ func (o Object) Line() (string, error) {
 	if err != nil {
 		return "", o.fail(err)
 	}
-	name, err := encode(o.Key.Name)
+	name, err := Encode(o.Key.Name)
 	if err != nil {
 		return "", o.fail(err)
 	}
-	tags, err := encode(o.Type.TagString(o.Key))
+	tags, err := Encode(o.Type.TagString(o.Key))
 	if err != nil {
 		return "", o.fail(err)
 	}
@@ -210,11 +210,11 @@ func (f Field) member(list []member) (member, error) {
 }
 
 func newMember(name string, v any) (member, error) {
-	key, err := encode(name)
+	key, err := Encode(name)
 	if err != nil {
 		return member{}, err
 	}
-	raw, err := encode(v)
+	raw, err := Encode(v)
 	return member{name: name, key: key, raw: raw}, err
 }
 

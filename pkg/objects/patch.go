@@ -63,11 +63,11 @@ func (t *Type) differ(list []member, s Setting) (Diff, bool, error) {
 		old, err = decode(m.raw)
 		return Diff{Field: s.Field, Old: old, New: s.Value}, true, err
 	}
-	before, err := encode(old)
+	before, err := Encode(old)
 	if err != nil {
 		return Diff{}, false, err
 	}
-	after, err := encode(s.Value)
+	after, err := Encode(s.Value)
 	return Diff{Field: s.Field, Old: old, New: s.Value}, !bytes.Equal(before, after), err
 }
 

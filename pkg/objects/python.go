@@ -16,9 +16,10 @@ import (
 // The texts of this file are those Python's json.dumps, repr and str make:
 // scripts compare conftool's output and stored values byte by byte.
 
-// encode returns the JSON of a JSON value, as json.dumps prints it. Mappings
-// are sorted by key.
-func encode(v any) ([]byte, error) {
+// Encode returns the JSON of any value as Python's json.dumps prints it: one
+// line, ", " and ": " between, everything outside printable ASCII escaped.
+// Mappings are sorted by key.
+func Encode(v any) ([]byte, error) {
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
