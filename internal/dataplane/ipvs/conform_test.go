@@ -3,6 +3,7 @@ package ipvs
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/netip"
 	"syscall"
 	"testing"
@@ -105,8 +106,8 @@ func mixedFamilies(t *testing.T, p *Plane) {
 	bring(t, p, dataplane.NewTable(services...))
 }
 
-// adopts checks that what the first plane applied is for the second nothing to
-// change: what a new process finds after a restart.
+// adopts checks that what the first plane applied, the second has no need to
+// touch: the reconciler of a new process adopts the table it finds.
 func adopts(t *testing.T, first, second *Plane) {
 	want := dataplane.NewTable(
 		dataplane.Service{
@@ -120,9 +121,57 @@ func adopts(t *testing.T, first, second *Plane) {
 		dataplane.Service{ID: dataplane.ServiceID{Protocol: dataplane.TCP, VIP: v4(1)(0)}, Scheduler: "sh"},
 	)
 	bring(t, first, want)
-	if plan, strays := dataplane.Diff(read(t, second), want, nil, nil); len(plan) > 0 || len(strays) > 0 {
-		t.Errorf("second plane has to do %v, finds strays %v", plan, strays)
+
+	for name, wanted := range map[string]dataplane.Wanted{
+		"all is wanted":    {Version: 1, Table: want},
+		"nothing is heard": {Version: 1, Hold: []dataplane.ServiceID{want[0].ID, want[1].ID}},
+		"half is heard":    {Version: 1, Table: want[:1], Hold: []dataplane.ServiceID{want[1].ID}},
+	} {
+		result, ops := reconcile(t, second, wanted)
+		if result.Err != nil || !result.Table.Equal(want) || len(result.Strays) > 0 {
+			t.Errorf("%s: result is %+v, want the table as it is", name, result)
+		}
+		if len(ops) > 0 {
+			t.Errorf("%s: the second plane was told to %v", name, ops)
+		}
 	}
+
+	result, ops := reconcile(t, second, dataplane.Wanted{Version: 1, Table: want[:1]})
+	if len(result.Strays) != 1 || result.Strays[0] != want[1].ID || len(ops) > 0 {
+		t.Errorf("result is %+v after %v, want a stray left alone", result, ops)
+	}
+	if got := read(t, first); !got.Equal(want) {
+		t.Errorf("table is %v, want %v", got, want)
+	}
+}
+
+// reconcile has a new reconciler bring the plane to what is wanted, as a new
+// process would.
+func reconcile(t *testing.T, p *Plane, wanted dataplane.Wanted) (dataplane.Result, dataplane.Plan) {
+	t.Helper()
+	recorded := &recorder{Plane: p}
+	r := dataplane.NewReconciler(recorded, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	r.Set(wanted)
+	result := <-r.Results()
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	return result, recorded.ops
+}
+
+// recorder remembers what the plane was told to do.
+type recorder struct {
+	*Plane
+	ops dataplane.Plan
+}
+
+func (r *recorder) Apply(ctx context.Context, plan dataplane.Plan) error {
+	r.ops = append(r.ops, plan...)
+	return r.Plane.Apply(ctx, plan)
 }
 
 // bring takes the plane to the table and checks that it holds it.
