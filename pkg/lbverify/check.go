@@ -1,0 +1,74 @@
+package lbverify
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sluice-lb/sluice/pkg/lbstatus"
+)
+
+// Check judges an expectation by a balancer's report. Balancer is left empty.
+//
+//   - A report on another pool, on nothing yet, or from before the revision
+//     leaves it Unknown.
+//   - Out is confirmed when the server is listed as neither enabled nor
+//     pooled, or not listed at all.
+//   - In is confirmed when it is enabled, up and pooled.
+func Check(r lbstatus.Report, e Expectation) Finding {
+	f := Finding{Expectation: e}
+	m, listed := r.Member(e.Host)
+	f.Got = "absent"
+	if listed {
+		f.Got = m.Words()
+	}
+	switch {
+	case r.Pool != e.Pool:
+		f.Got, f.Reason = "", fmt.Sprintf("answer is about pool %q", r.Pool)
+	case r.Applied <= 0:
+		f.Got, f.Reason = "", "balancer has applied nothing yet"+because(r)
+	case r.Applied < e.Revision:
+		f.Reason = fmt.Sprintf("applied %d, want %d%s", r.Applied, e.Revision, because(r))
+	case e.Want == Out && (!listed || !m.Enabled && !m.Pooled),
+		e.Want == In && listed && m.Enabled && m.Pooled && m.Up == lbstatus.UpYes:
+		f.Outcome = Confirmed
+	default:
+		f.Outcome, f.Reason = Refuted, refutation(r, m, listed)
+	}
+	return f
+}
+
+// because adds the balancer's own excuse for being behind.
+func because(r lbstatus.Report) string {
+	switch {
+	case r.Error != "":
+		return ": " + r.Error
+	case r.Source.Error != "":
+		return ": " + r.Source.Error
+	case r.Source.Stale:
+		return ": its source is stale"
+	}
+	return ""
+}
+
+// refutation is the balancer's reason for a state that is not the wanted one.
+func refutation(r lbstatus.Report, m lbstatus.Member, listed bool) string {
+	if !listed {
+		return "the pool does not list it"
+	}
+	parts := []string{m.Reason, m.Health, r.Error}
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
+}
+
+// CheckPyBal judges an expectation by one server's state in PyBal's dialect,
+// which knows no revisions.
+func CheckPyBal(s lbstatus.ServerState, e Expectation) Finding {
+	f := Finding{Expectation: e, Got: s.String()}
+	switch {
+	case e.Want == Out && !s.Enabled && !s.Pooled, e.Want == In && s.Enabled && s.Up && s.Pooled:
+		f.Outcome = Confirmed
+	default:
+		f.Outcome = Refuted
+	}
+	return f
+}
