@@ -55,6 +55,8 @@ type Result struct {
 	// Version is that of the latest Wanted taken into account.
 	Version uint64
 	// Table is what the plane holds for services that are wanted or held.
+	// While the plane cannot be read it is what was last known; it is nil, and
+	// not merely empty, if the plane has never been read.
 	Table Table
 	// Strays are services the plane holds that nobody wants, holds or has
 	// wanted before in this process. They are never touched.

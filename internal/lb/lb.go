@@ -132,3 +132,16 @@ type Verdict struct {
 // Verdicts are the judgements over the servers of one service, by host. A
 // missing host is Unknown.
 type Verdicts map[string]Verdict
+
+// Heard is what a source says about one service. Exactly one of three: there
+// is a new pool (Pool), all is quiet and the last pool is complete up to
+// Revision (neither), or the source is in trouble (Err) and the last pool is
+// the best there is.
+type Heard struct {
+	Service  string
+	Pool     *Pool
+	Revision int64
+	// Err is the trouble in one line. Beside a Pool it names what in the
+	// source could not be used; the pool is good without it.
+	Err string
+}

@@ -5,9 +5,19 @@
 package state
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/sluice-lb/sluice/pkg/objects"
 )
@@ -25,98 +35,112 @@ type Config struct {
 }
 
 // Store is a connection to etcd. It is safe for concurrent use.
-type Store struct{}
+type Store struct {
+	cfg    Config
+	client *clientv3.Client
+	reach  *reach
+	pulse  pulse
+}
 
 // Open returns a Store. It does not wait for the server: the first request
 // tells whether there is one.
-func Open(cfg Config) (*Store, error) { return nil, errors.New("unwritten") }
+func Open(cfg Config) (*Store, error) {
+	if len(cfg.Endpoints) == 0 {
+		return nil, errors.New("open etcd: no endpoints given")
+	}
+	cfg.Namespace = "/" + strings.Trim(cmp.Or(cfg.Namespace, "/conftool"), "/")
+	cfg.APIVersion = cmp.Or(cfg.APIVersion, "v1")
+	cfg.Timeout = cmp.Or(cfg.Timeout, 5*time.Second)
+	reach := &reach{endpoints: len(cfg.Endpoints), failed: map[string]error{}}
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints:   cfg.Endpoints,
+		DialTimeout: cfg.Timeout,
+		// grpc allows no shorter interval; requests have their own timeout
+		// and watches their own pulse, this only moves a connection off a
+		// hung member of a cluster.
+		DialKeepAliveTime:    10 * time.Second,
+		DialKeepAliveTimeout: 3 * time.Second,
+		DialOptions: []grpc.DialOption{
+			grpc.WithContextDialer(reach.dial),
+			// The library's own pause grows to two minutes: too long for a
+			// balancer whose store has just come back.
+			grpc.WithConnectParams(grpc.ConnectParams{
+				Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+				MinConnectTimeout: cfg.Timeout,
+			}),
+		},
+		Logger: zap.NewNop(),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open etcd %s: %w", strings.Join(cfg.Endpoints, ","), err)
+	}
+	return &Store{cfg: cfg, client: client, reach: reach}, nil
+}
 
 // Close ends the connection.
-func (s *Store) Close() error { return nil }
+func (s *Store) Close() error { return s.client.Close() }
 
-// Listing is a consistent view of all objects that a selector matches.
-type Listing struct {
-	// Revision is the store's revision the listing is of.
-	Revision int64
-	// Objects are sorted by key. Their Raw may still be malformed.
-	Objects []objects.Object
-	// Stray are keys below the type's path that are no key of that type.
-	Stray []string
+// base returns the prefix all keys of a type begin with.
+func (s *Store) base(t *objects.Type) string {
+	return s.cfg.Namespace + "/" + s.cfg.APIVersion + "/" + t.Path + "/"
 }
 
-// List returns the objects of the type that the selector matches, in one
-// request per literal prefix of the selector.
-func (s *Store) List(ctx context.Context, t *objects.Type, sel *objects.Selector) (Listing, error) {
-	return Listing{}, errors.New("unwritten")
+// own returns the prefix of the records that are ours alone. They live beside
+// conftool's version directory, where conftool never lists.
+func (s *Store) own(kind string) string {
+	return s.cfg.Namespace + "/sluice/" + kind + "/"
 }
 
-// Verb is what a Mutation does.
-type Verb uint8
+// patience is how long a request waits while no server can even be dialled.
+// It lets a restarted server come back; the client library would go on trying
+// for as long as the request may take.
+const patience = time.Second
 
-// The three kinds of change.
-const (
-	// Patch sets the named fields of an object that exists.
-	Patch Verb = iota
-	// Create stores an object with its type's defaults, overlaid by Set; an
-	// object that exists is left as it is.
-	Create
-	// Delete removes an object; an object that is gone is no error.
-	Delete
-)
-
-// Mutation is one wanted change to one object.
-type Mutation struct {
-	Verb Verb
-	// Object is the object as it was when the change was decided upon. A
-	// Patch is refused when a field it names has since been changed by
-	// somebody else; changes to other fields do not disturb it.
-	Object objects.Object
-	Set    []objects.Setting
+// request bounds one request by the configured timeout, and by patience.
+func (s *Store) request(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	timer := time.AfterFunc(patience, func() {
+		if s.reach.down() != nil {
+			cancel()
+		}
+	})
+	return ctx, func() {
+		timer.Stop()
+		cancel()
+	}
 }
 
-// Audit says who changes something and why. It is stored with the change.
-type Audit struct {
-	User    string
-	Host    string
-	Command []string
-	Reason  string
+// explain turns what the client library says into one readable line. A request
+// that ended because the caller's own ctx did stays that error.
+func (s *Store) explain(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return cmp.Or(ctx.Err(), err)
+	}
+	where := "etcd " + strings.Join(s.cfg.Endpoints, ",")
+	ended := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
+		status.Code(err) == codes.DeadlineExceeded || status.Code(err) == codes.Canceled
+	switch down := s.reach.down(); {
+	case ended && down != nil:
+		return fmt.Errorf("%s: %w", where, down)
+	case ended:
+		return fmt.Errorf("%s: no answer within %s: %w", where, s.cfg.Timeout, context.DeadlineExceeded)
+	case status.Code(err) == codes.Unavailable:
+		return fmt.Errorf("%s: unavailable: %w", where, plainError{err})
+	}
+	return fmt.Errorf("%s: %w", where, plainError{err})
 }
 
-// Change is what an Update did.
-type Change struct {
-	// ID names the change in the history; empty when nothing changed.
-	ID string
-	// Revision is the store's revision from which on the wanted state holds:
-	// the change's own, or, when nothing had to be changed, the latest
-	// modification revision among the objects.
-	Revision int64
-	// Objects are the outcomes, in the order of the mutations.
-	Objects []Outcome
-}
+// plainError shows a gRPC error without its protocol decoration.
+type plainError struct{ err error }
 
-// Outcome is what became of one Mutation.
-type Outcome struct {
-	// Object is the object after the change; its Raw is nil if it was deleted.
-	Object objects.Object
-	// Diffs are the fields that changed, in the order they were named.
-	Diffs []objects.Diff
-	// Changed is false when the object already was as wanted.
-	Changed bool
-}
+func (e plainError) Unwrap() error { return e.err }
 
-// ErrConflict is wrapped by the error of an Update whose own fields were
-// changed by somebody else meanwhile.
-var ErrConflict = errors.New("changed by somebody else meanwhile")
-
-// ErrNotFound is wrapped by the error of an Update of an object that is gone.
-var ErrNotFound = errors.New("does not exist")
-
-// ErrPartial is wrapped by the error of an Update that was too large for one
-// transaction and was interrupted between two; the Change says what was done.
-var ErrPartial = errors.New("partly done")
-
-// Update carries out the mutations: all of them in one transaction as far as
-// the server's limit allows. The Change is meaningful even beside an error.
-func (s *Store) Update(ctx context.Context, audit Audit, muts []Mutation) (Change, error) {
-	return Change{}, errors.New("unwritten")
+func (e plainError) Error() string {
+	text := status.Convert(e.err).Message()
+	for _, noise := range []string{"connection error: ", "desc = ", "last connection error: ", "error while dialing: "} {
+		if i := strings.LastIndex(text, noise); i >= 0 {
+			text = text[i+len(noise):]
+		}
+	}
+	return strings.Trim(text, `"`)
 }

@@ -1,0 +1,184 @@
+package balancer
+
+import (
+	"maps"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/sluice-lb/sluice/internal/coordinator"
+	"github.com/sluice-lb/sluice/internal/dataplane"
+	"github.com/sluice-lb/sluice/internal/lb"
+	"github.com/sluice-lb/sluice/pkg/lbstatus"
+)
+
+// service is all the engine knows about one service.
+type service struct {
+	spec lb.Service
+	id   dataplane.ServiceID
+
+	// said and judged
+	pool     *lb.Pool // nil until a source has spoken
+	seen     int64
+	source   lbstatus.SourceStatus
+	verdicts lb.Verdicts
+
+	// decided
+	assigned *coordinator.Assignment // nil until decided
+	wanted   dataplane.Service
+	version  uint64 // of the first Wanted with this table; 0: not handed over yet
+	held     uint64 // times a server was held by the threshold
+
+	// true in the plane
+	found    dataplane.Service // what the plane holds
+	inForce  bool              // a table of ours was applied
+	revision int64             // the pool's revision that is in force
+	trouble  string            // why the plane is behind
+
+	connections map[netip.AddrPort]int
+}
+
+func newService(spec lb.Service) *service {
+	return &service{
+		spec:     spec,
+		id:       dataplane.ServiceID{Protocol: dataplane.Protocol(spec.Protocol), VIP: spec.VIP},
+		source:   lbstatus.SourceStatus{URL: spec.Source},
+		verdicts: lb.Verdicts{},
+	}
+}
+
+// listen notes what was heard and when.
+func (s *service) listen(h lb.Heard, now time.Time) {
+	s.source.Error = h.Err
+	if h.Revision != 0 {
+		s.seen = h.Revision
+		s.source.Heard = now
+	}
+	if h.Revision == 0 || h.Pool != nil || h.Err != "" || s.assigned == nil {
+		return
+	}
+	// All is quiet: the pool in force is complete up to this revision too.
+	pool := *s.pool
+	pool.Revision = h.Revision
+	s.pool = &pool
+	if s.revision == s.assigned.Revision && s.inForce {
+		s.revision = h.Revision
+	}
+	s.assigned.Revision = h.Revision
+}
+
+// forget drops the verdicts over servers that left the pool: should one come
+// back, it is unknown.
+func (s *service) forget(pool lb.Pool) {
+	for host := range s.verdicts {
+		if _, listed := pool.Backend(host); !listed {
+			delete(s.verdicts, host)
+		}
+	}
+}
+
+// assign decides who serves and reports whether that changes the wanted table.
+func (s *service) assign() (changed bool) {
+	before := s.assigned
+	if before == nil {
+		before = s.inherited()
+	}
+	now := coordinator.Assign(s.spec, *s.pool, s.verdicts, before)
+	s.held += newlyHeld(before, now)
+	first := s.assigned == nil
+	s.assigned = &now
+	wanted := s.table(now)
+	if !first && wanted.Equal(s.wanted) {
+		return false
+	}
+	s.wanted, s.version = wanted, 0
+	return true
+}
+
+// inherited makes a decision of what the plane held when this balancer came
+// up: whoever was in it served. An empty plane leaves nothing to go by.
+func (s *service) inherited() *coordinator.Assignment {
+	if len(s.found.Destinations) == 0 {
+		return nil
+	}
+	was := &coordinator.Assignment{Service: s.spec.Name}
+	for _, b := range s.pool.Backends {
+		was.Members = append(was.Members, coordinator.Member{Backend: b, Serving: s.holds(b), Reason: "found in the table"})
+	}
+	return was
+}
+
+// holds tells whether the plane has the backend.
+func (s *service) holds(b lb.Backend) bool {
+	_, ok := slices.BinarySearchFunc(s.found.Destinations, s.address(b), func(d dataplane.Destination, addr netip.AddrPort) int {
+		return d.Addr.Compare(addr)
+	})
+	return ok
+}
+
+func newlyHeld(before *coordinator.Assignment, now coordinator.Assignment) (n uint64) {
+	was := map[string]bool{}
+	if before != nil {
+		for _, m := range before.Members {
+			was[m.Host] = m.Held
+		}
+	}
+	for _, m := range now.Members {
+		if m.Held && !was[m.Host] {
+			n++
+		}
+	}
+	return n
+}
+
+// table makes the plane's service of a decision.
+func (s *service) table(a coordinator.Assignment) dataplane.Service {
+	t := dataplane.Service{ID: s.id, Scheduler: s.spec.Scheduler, OnePacket: s.spec.OnePacket}
+	for _, m := range a.Members {
+		if m.Serving {
+			t.Destinations = append(t.Destinations, dataplane.Destination{
+				Addr: s.address(m.Backend), Weight: m.Weight, Forward: dataplane.Direct,
+			})
+		}
+	}
+	return dataplane.NewTable(t)[0]
+}
+
+// address is where a backend is reached: on the service's own port.
+func (s *service) address(b lb.Backend) netip.AddrPort {
+	return netip.AddrPortFrom(b.Addr, s.spec.VIP.Port())
+}
+
+// settle compares the decision with what the plane holds and reports whether
+// that changed what is known to be true.
+func (s *service) settle(r dataplane.Result) (changed bool) {
+	found, ok := r.Table.Find(s.id)
+	changed = !found.Equal(s.found)
+	s.found = found
+	// A table that looks right but is older than our wish for it may be about
+	// to be replaced by one wanted in between.
+	current := s.assigned != nil && s.version != 0 && r.Version >= s.version
+	trouble := ""
+	switch {
+	case current && ok && found.Equal(s.wanted):
+		changed = changed || s.revision != s.assigned.Revision
+		s.inForce, s.revision = true, s.assigned.Revision
+	case r.Err != nil:
+		trouble = r.Err.Error()
+	}
+	changed = changed || trouble != s.trouble
+	s.trouble = trouble
+	return changed
+}
+
+// announce tells whether routers should be told about the service's address.
+func (s *service) announce() bool { return s.spec.Announce && s.inForce }
+
+// countConnections takes over new counts and reports whether they differ.
+func (s *service) countConnections(counts map[netip.AddrPort]int) bool {
+	if maps.Equal(counts, s.connections) {
+		return false
+	}
+	s.connections = counts
+	return true
+}

@@ -1,0 +1,82 @@
+package health
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/sluice-lb/sluice/internal/lb"
+)
+
+func TestValidate(t *testing.T) {
+	const page = "http://en.example/"
+	for _, tt := range []struct {
+		monitor lb.Monitor
+		want    string // part of the error; empty: fine
+	}{
+		{monitorOf("IdleConnection"), ""},
+		{lb.Monitor{Kind: "IdleConnection"}, ""},
+		{monitorOf("IdleConnection", "max-delay", "300", "timeout-clean-reconnect", "3"), ""},
+		{monitorOf("IdleConnection", "keepalive", "No", "keepalive-retries", "5", "keepalive-idle", "20"), ""},
+		{monitorOf("IdleConnection", "no-such-option", "x"), ""},
+		{monitorOf("ProxyFetch", "url", page), ""},
+		{monitorOf("ProxyFetch", "url", page, "url", "https://[2001:db8::1]:8443/a?b=c", "interval", "0.2"), ""},
+		{monitorOf("ProxyFetch", "url", page, "http_status", "302", "timeout", " 5 ", "check_all", "yes"), ""},
+
+		{monitorOf("Ping"), `monitor "Ping": unknown kind`},
+		{monitorOf("idleconnection"), `monitor "idleconnection": unknown kind`},
+		{monitorOf(""), `monitor "": unknown kind`},
+		{monitorOf("ProxyFetch"), "monitor ProxyFetch: option url: missing"},
+		{monitorOf("ProxyFetch", "url", "en.example/"), `monitor ProxyFetch: option url: "en.example/" is not`},
+		{monitorOf("ProxyFetch", "url", "ftp://en.example/"), "option url"},
+		{monitorOf("ProxyFetch", "url", "http:///x"), "option url"},
+		{monitorOf("ProxyFetch", "url", "http://:80/x"), "option url"},
+		{monitorOf("ProxyFetch", "url", "http://a b/"), "option url"},
+		{monitorOf("ProxyFetch", "url", page, "url", "http://%zz/"), "option url"},
+		{monitorOf("ProxyFetch", "url", page, "timeout", "5s"), `option timeout: "5s" is not a number`},
+		{monitorOf("ProxyFetch", "url", page, "timeout", "NaN"), "option timeout"},
+		{monitorOf("ProxyFetch", "url", page, "timeout", "Inf"), "option timeout"},
+		{monitorOf("ProxyFetch", "url", page, "interval", "0"), "option interval"},
+		{monitorOf("ProxyFetch", "url", page, "interval", "-1"), "option interval"},
+		{monitorOf("ProxyFetch", "url", page, "interval", "1e300"), "option interval"},
+		{monitorOf("ProxyFetch", "url", page, "interval", "1", "interval", "2"), "option interval: 2 values"},
+		{monitorOf("ProxyFetch", "url", page, "http_status", "2xx"), "option http_status"},
+		{monitorOf("ProxyFetch", "url", page, "http_status", "99"), "option http_status"},
+		{monitorOf("ProxyFetch", "url", page, "url", page, "check_all", "yes"), "option check_all"},
+		{monitorOf("IdleConnection", "keepalive", "perhaps"), "option keepalive"},
+		{monitorOf("IdleConnection", "keepalive-retries", "0"), "option keepalive-retries"},
+		{monitorOf("IdleConnection", "max-delay", ""), "option max-delay"},
+	} {
+		err := Validate(tt.monitor)
+		switch {
+		case tt.want == "" && err != nil:
+			t.Errorf("%v: %v", tt.monitor, err)
+		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
+			t.Errorf("%v: error %v, want one with %q", tt.monitor, err, tt.want)
+		}
+	}
+}
+
+func FuzzValidate(f *testing.F) {
+	f.Add("http://en.example/", "5", "200", "10", "yes")
+	f.Add("https://[::1%25lo]:80/?a#b", "0.2", "302", "1e3", "0")
+	f.Add("http://bücher.example/\x00", "0x1p-2", "+200", "1_0", "")
+	f.Fuzz(func(t *testing.T, url, seconds, status, delay, yes string) {
+		fetch := monitorOf("ProxyFetch", "url", url, "timeout", seconds, "interval", delay, "http_status", status)
+		if c, err := compile(fetch); err == nil {
+			c := c.(fetchCheck)
+			if c.timeout <= 0 || c.timeout > longest || c.interval <= 0 || c.interval > longest {
+				t.Errorf("times %v and %v are out of bounds", c.timeout, c.interval)
+			}
+			request := string(c.pages[0].request)
+			if strings.Count(request, "\r\n\r\n") != 1 || !strings.HasPrefix(request, "GET ") {
+				t.Errorf("request %q is not one request", request)
+			}
+		}
+		idle := monitorOf("IdleConnection", "max-delay", delay, "timeout-clean-reconnect", seconds, "keepalive", yes)
+		if c, err := compile(idle); err == nil {
+			if c := c.(idleCheck); c.maxDelay <= 0 || c.reconnect <= 0 {
+				t.Errorf("times %v and %v are out of bounds", c.maxDelay, c.reconnect)
+			}
+		}
+	})
+}

@@ -1,0 +1,326 @@
+package health
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-lb/sluice/internal/lb"
+)
+
+// once runs one ProxyFetch check against a real address.
+func once(t testing.TB, to netip.AddrPort, options ...string) result {
+	t.Helper()
+	c, err := compile(monitorOf("ProxyFetch", options...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.(fetchCheck).once(t.Context(), to, (&net.Dialer{}).DialContext)
+}
+
+// ask reads a request up to its end.
+func ask(conn net.Conn) string {
+	var request strings.Builder
+	r := bufio.NewReader(conn)
+	for {
+		line, err := r.ReadString('\n')
+		request.WriteString(line)
+		if err != nil || line == "\r\n" {
+			return request.String()
+		}
+	}
+}
+
+// answer says text to every request, then closes.
+func answer(text string) func(net.Conn) {
+	return func(conn net.Conn) {
+		ask(conn)
+		io.WriteString(conn, text)
+	}
+}
+
+// Cases C41 and C42.
+func TestFetchStatus(t *testing.T) {
+	for _, tt := range []struct {
+		wanted string
+		up     []int
+		down   []int
+	}{
+		{"200", []int{200, 201, 202}, []int{203, 204, 206, 301, 302, 303, 304, 307, 308, 404, 500}},
+		{"201", []int{200, 201, 202}, []int{204, 301}},
+		{"302", []int{301, 302, 303}, []int{200, 204, 307, 404}},
+		{"404", []int{404}, []int{200, 500}},
+		{"204", []int{204}, []int{200}},
+	} {
+		check := func(code int, state lb.State) {
+			b := listen(t, "127.0.0.1:0", answer(fmt.Sprintf(
+				"HTTP/1.1 %d Whatever\r\nLocation: /away\r\nConnection: close\r\n\r\n", code)))
+			got := once(t, b.addr, "url", "http://en.example/", "http_status", tt.wanted)
+			if got.state != state {
+				t.Errorf("wanted %s, got %d: %v %q, want %v", tt.wanted, code, got.state, got.reason, state)
+			}
+			if text := http.StatusText(code); state == lb.Down && got.reason != fmt.Sprintf("%d %s", code, text) {
+				t.Errorf("reason for %d is %q", code, got.reason)
+			}
+			if n := b.accepted.Load(); n != 1 {
+				t.Errorf("%d connections for one check of a %d", n, code)
+			}
+		}
+		for _, code := range tt.up {
+			check(code, lb.Up)
+		}
+		for _, code := range tt.down {
+			check(code, lb.Down)
+		}
+	}
+}
+
+// Case C44: to the server's address and port, in the URL's name.
+func TestFetchRequest(t *testing.T) {
+	requests := make(chan string, 1)
+	b := listen(t, "127.0.0.1:0", func(conn net.Conn) {
+		requests <- ask(conn)
+		io.WriteString(conn, "HTTP/1.0 200 OK\r\n\r\n")
+	})
+	got := once(t, b.addr, "url", "http://en.wiki.example:8080/w/api.php?a=1&b=%20#fragment")
+	if got.state != lb.Up {
+		t.Errorf("result %v %q", got.state, got.reason)
+	}
+	want := "GET /w/api.php?a=1&b=%20 HTTP/1.1\r\nHost: en.wiki.example:8080\r\n" +
+		"User-Agent: Sluice-lbd\r\nConnection: close\r\n\r\n"
+	if diff := cmp.Diff(want, <-requests); diff != "" {
+		t.Errorf("request (-want +got):\n%s", diff)
+	}
+}
+
+// One of the URLs at a time, each of them sooner or later.
+func TestFetchSeveralURLs(t *testing.T) {
+	requests := make(chan string, 64)
+	b := listen(t, "127.0.0.1:0", func(conn net.Conn) {
+		requests <- strings.Fields(ask(conn))[1]
+		io.WriteString(conn, "HTTP/1.0 200 OK\r\n\r\n")
+	})
+	for range 64 {
+		once(t, b.addr, "url", "http://en.example/a", "url", "http://en.example/b")
+	}
+	seen := map[string]int{}
+	for range 64 {
+		seen[<-requests]++
+	}
+	if seen["/a"] == 0 || seen["/b"] == 0 || len(seen) != 2 {
+		t.Errorf("requests %v, want some for /a and some for /b", seen)
+	}
+}
+
+// TLS without verification, with the URL's name.
+func TestFetchTLS(t *testing.T) {
+	names := make(chan string, 1)
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.WriteString(w, "fine")
+	}))
+	server.TLS = &tls.Config{GetConfigForClient: func(h *tls.ClientHelloInfo) (*tls.Config, error) {
+		names <- h.ServerName
+		return nil, nil
+	}}
+	server.StartTLS()
+	defer server.Close()
+	to := netip.MustParseAddrPort(server.Listener.Addr().String())
+	if got := once(t, to, "url", "https://no-such-name.invalid/"); got.state != lb.Up {
+		t.Errorf("result %v %q", got.state, got.reason)
+	}
+	if name := <-names; name != "no-such-name.invalid" {
+		t.Errorf("name sent is %q", name)
+	}
+}
+
+// flood writes chunk until the other side has had enough.
+func flood(conn net.Conn, chunk string) {
+	bytes := []byte(chunk)
+	for {
+		if _, err := conn.Write(bytes); err != nil {
+			return
+		}
+	}
+}
+
+// drip writes one byte after another.
+func drip(conn net.Conn, text string) {
+	ticker := time.NewTicker(10 * time.Millisecond)
+	defer ticker.Stop()
+	for i := 0; ; i++ {
+		if _, err := conn.Write([]byte{text[i%len(text)]}); err != nil {
+			return
+		}
+		<-ticker.C
+	}
+}
+
+// Case C43 and worse: whatever a server does, a check ends by its timeout and
+// takes little memory.
+func TestFetchHostile(t *testing.T) {
+	const ok = "HTTP/1.1 200 OK\r\n"
+	const late = "timeout after 300ms"
+	big := strings.Repeat("x", 64<<10)
+	for _, tt := range []struct {
+		name   string
+		serve  func(net.Conn)
+		state  lb.State
+		reason string
+	}{
+		{"never answers", keep, lb.Down, late},
+		{"closes at once", func(net.Conn) {}, lb.Down, ""},
+		{"closes after the request", func(conn net.Conn) { ask(conn) }, lb.Down, "unexpected EOF"},
+		{"garbage", answer("\x00\x16garbage\r\n\r\n"), lb.Down, ""},
+		{"an endless line of garbage", func(conn net.Conn) { ask(conn); flood(conn, big) }, lb.Down, "header longer than 65536 bytes"},
+		{"an endless status", func(conn net.Conn) { ask(conn); flood(conn, ok[:9]+big) }, lb.Down, "header longer than 65536 bytes"},
+		{"endless headers", func(conn net.Conn) {
+			ask(conn)
+			io.WriteString(conn, ok)
+			flood(conn, strings.Repeat("X-Header: value\r\n", 1000))
+		}, lb.Down, "header longer than 65536 bytes"},
+		{"endless hints", func(conn net.Conn) {
+			ask(conn)
+			flood(conn, "HTTP/1.1 103 Early Hints\r\n\r\n")
+		}, lb.Down, "103 Early Hints"},
+		{"some hints", answer(strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n", 3) + ok + "Content-Length: 1\r\n\r\nx"), lb.Up, ""},
+		{"dripping headers", func(conn net.Conn) { ask(conn); io.WriteString(conn, ok); drip(conn, "X: y\r\n") }, lb.Down, late},
+		{"C43 dripping body", func(conn net.Conn) { ask(conn); io.WriteString(conn, ok+"\r\n"); drip(conn, "x") }, lb.Down, late},
+		{"body never ends", func(conn net.Conn) { ask(conn); io.WriteString(conn, ok+"\r\nx"); keep(conn) }, lb.Down, late},
+		{"huge body", func(conn net.Conn) { ask(conn); io.WriteString(conn, ok+"\r\n"); flood(conn, big) }, lb.Up, ""},
+		{"huge declared body", func(conn net.Conn) {
+			ask(conn)
+			io.WriteString(conn, ok+"Content-Length: 9223372036854775807\r\n\r\n")
+			flood(conn, big)
+		}, lb.Up, ""},
+		{"short body", answer(ok + "Content-Length: 10\r\n\r\nx"), lb.Down, "body: unexpected EOF"},
+		{"huge chunk", func(conn net.Conn) {
+			ask(conn)
+			io.WriteString(conn, ok+"Transfer-Encoding: chunked\r\n\r\nffffffffffff\r\n")
+			flood(conn, big)
+		}, lb.Up, ""},
+		{"tiny chunks", func(conn net.Conn) {
+			ask(conn)
+			io.WriteString(conn, ok+"Transfer-Encoding: chunked\r\n\r\n")
+			flood(conn, strings.Repeat("1\r\nx\r\n", 1000))
+		}, lb.Up, ""},
+		{"tiny chunks with long headers", func(conn net.Conn) {
+			ask(conn)
+			io.WriteString(conn, ok+"Transfer-Encoding: chunked\r\n\r\n")
+			flood(conn, "1;"+strings.Repeat("x", 1000)+"\r\nx\r\n")
+		}, lb.Down, "body: chunked encoding contains too much non-data"},
+		{"an endless chunk header", func(conn net.Conn) {
+			ask(conn)
+			io.WriteString(conn, ok+"Transfer-Encoding: chunked\r\n\r\n1;")
+			flood(conn, big)
+		}, lb.Down, ""},
+		{"endless trailers", func(conn net.Conn) {
+			ask(conn)
+			io.WriteString(conn, ok+"Transfer-Encoding: chunked\r\n\r\n0\r\n")
+			flood(conn, "X-Trailer: value\r\n")
+		}, lb.Down, ""},
+		{"escape sequences", answer("\x1b[2J\r\n\r\n"), lb.Down, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			b := listen(t, "127.0.0.1:0", tt.serve)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			start := time.Now()
+			got := once(t, b.addr, "url", "http://en.example/", "timeout", "0.3")
+			took := time.Since(start)
+			runtime.ReadMemStats(&after)
+			if got.state != tt.state || tt.reason != "" && got.reason != tt.reason {
+				t.Errorf("result %v %q, want %v %q", got.state, got.reason, tt.state, tt.reason)
+			}
+			if got.state == lb.Down && (got.reason == "" || got.reason != clip(got.reason)) {
+				t.Errorf("reason is %q, want one plain line", got.reason)
+			}
+			if took > 2*time.Second {
+				t.Errorf("took %v with a timeout of 300ms", took)
+			}
+			if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 {
+				t.Errorf("allocated %d bytes", used)
+			}
+		})
+	}
+}
+
+// A TLS server that says nothing, and one that speaks plain HTTP.
+func TestFetchHostileTLS(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		serve  func(net.Conn)
+		reason string
+	}{
+		{"silent", keep, "timeout after 300ms"},
+		{"dripping", func(conn net.Conn) { drip(conn, "\x16\x03\x03\x3f\xff\x02") }, "timeout after 300ms"},
+		{"plain", func(conn net.Conn) { io.WriteString(conn, "HTTP/1.1 400 Bad Request\r\n\r\n"); keep(conn) }, "tls: "},
+		{"garbage", func(conn net.Conn) { flood(conn, "\x16\x03\x03\x3f\xff\x02\xff\xff\xff") }, "tls: "},
+	} {
+		b := listen(t, "127.0.0.1:0", tt.serve)
+		start := time.Now()
+		got := once(t, b.addr, "url", "https://en.example/", "timeout", "0.3")
+		if got.state != lb.Down || !strings.HasPrefix(got.reason, tt.reason) || time.Since(start) > 2*time.Second {
+			t.Errorf("%s: %v %q after %v", tt.name, got.state, got.reason, time.Since(start))
+		}
+	}
+}
+
+// Case C43, black hole: the timeout covers connecting.
+func TestFetchBlackHole(t *testing.T) {
+	c, err := compile(monitorOf("ProxyFetch", "url", "http://en.example/", "timeout", "0.05"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := c.(fetchCheck).once(t.Context(), netip.MustParseAddrPort("192.0.2.1:80"),
+		func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() })
+	if got != (result{lb.Down, "timeout after 50ms"}) {
+		t.Errorf("result %v %q", got.state, got.reason)
+	}
+}
+
+func TestFetchRefused(t *testing.T) {
+	b := listen(t, "127.0.0.1:0", keep)
+	b.listener.Close()
+	if got := once(t, b.addr, "url", "http://en.example/"); got != (result{lb.Down, "connection refused"}) {
+		t.Errorf("result %v %q", got.state, got.reason)
+	}
+}
+
+func FuzzAnswer(f *testing.F) {
+	for _, seed := range []string{
+		"HTTP/1.1 200 OK\r\n\r\nbody",
+		"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 500 No\r\nContent-Length: 5\r\n\r\n12345",
+		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nxx\r\n0\r\nX: y\r\n\r\n",
+		"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	c, err := compile(monitorOf("ProxyFetch", "url", "http://en.example/"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, answer []byte) {
+		err := c.(fetchCheck).read(bytes.NewReader(answer))
+		if err == nil && !bytes.HasPrefix(answer, []byte("HTTP/")) {
+			t.Errorf("%q passed", answer)
+		}
+		if err != nil {
+			if r := failure(err); r.state != lb.Down || r.reason == "" || len(r.reason) > 120 {
+				t.Errorf("%v became %v %q", err, r.state, r.reason)
+			}
+		}
+	})
+}

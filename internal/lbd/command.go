@@ -1,0 +1,166 @@
+package lbd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os/signal"
+	"slices"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sluice-lb/sluice/internal/health"
+)
+
+// Env is what the program gets from outside.
+type Env struct {
+	Args   []string
+	Stdout io.Writer
+	Stderr io.Writer
+	Getenv func(string) string
+}
+
+// Exit codes of lbd.
+const (
+	exitOK      = 0 // stopped by a signal, or the configuration is good
+	exitFailure = 1 // could not start, or could not go on
+	exitUsage   = 2 // the command line
+)
+
+// defaultConfig is where PyBal's configuration lives.
+const defaultConfig = "/etc/pybal/pybal.conf"
+
+// usageError is an error in the command line itself.
+type usageError struct{ error }
+
+// Main is the program lbd.
+func Main(ctx context.Context, env Env) int {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	cmd := command(env)
+	cmd.SetArgs(env.Args)
+	cmd.SetOut(env.Stdout)
+	cmd.SetErr(env.Stderr)
+	err := cmd.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		fmt.Fprintf(env.Stderr, "lbd: %v\nRun 'lbd --help' for usage.\n", err)
+		return exitUsage
+	}
+	for _, line := range flatten(err) {
+		fmt.Fprintf(env.Stderr, "lbd: %v\n", line)
+	}
+	return exitFailure
+}
+
+// flatten takes joined errors apart: each is one line.
+func flatten(err error) []error {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var all []error
+		for _, e := range joined.Unwrap() {
+			all = append(all, flatten(e)...)
+		}
+		return all
+	}
+	return []error{err}
+}
+
+func command(env Env) *cobra.Command {
+	var (
+		config, plane string
+		dryRun, debug bool
+	)
+	cmd := &cobra.Command{
+		Use:   "lbd",
+		Short: "balance services over the servers their pools declare",
+		Long: `lbd reads a configuration in PyBal's form, follows the pools it names, checks
+their servers' health, keeps the forwarding plane's table as decided, and serves
+its status over HTTP in PyBal's dialect and under /v1/.`,
+		Example: `  lbd --config /etc/pybal/pybal.conf
+  lbd --config pybal.conf --plane userspace
+  lbd check-config pybal.conf`,
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if dryRun {
+				plane = string(PlaneDryRun)
+			}
+			return runConfig(cmd.Context(), env, config, Plane(plane), debug)
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&config, "config", "c", defaultConfig, "configuration file")
+	flags.StringVar(&plane, "plane", "", "forwarding plane, over the configuration's: ipvs, userspace or dry-run")
+	flags.BoolVarP(&dryRun, "dryrun", "n", false, "same as --plane dry-run")
+	flags.BoolVarP(&debug, "debug", "d", false, "log more")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	cmd.Args = usageArgs(cobra.NoArgs)
+	cmd.AddCommand(checkCommand())
+	return cmd
+}
+
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usageError{err}
+		}
+		return nil
+	}
+}
+
+func checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check-config FILE",
+		Short: "say everything that is wrong with a configuration",
+		Args:  usageArgs(cobra.ExactArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			config, err := ReadConfig(args[0], health.Validate)
+			if err != nil {
+				return err
+			}
+			for _, option := range config.Ignored {
+				fmt.Fprintf(cmd.OutOrStdout(), "ignored: %s\n", option)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d services, no errors\n", args[0], len(config.Services))
+			return nil
+		},
+	}
+}
+
+func runConfig(ctx context.Context, env Env, path string, override Plane, debug bool) error {
+	config, err := ReadConfig(path, health.Validate)
+	if err != nil {
+		return err
+	}
+	if override != "" {
+		if !slices.Contains([]Plane{PlaneIPVS, PlaneUserspace, PlaneDryRun}, override) {
+			return usageError{fmt.Errorf("no plane of kind %q: want ipvs, userspace or dry-run", override)}
+		}
+		config.Global.Plane = override
+	}
+	return Run(ctx, Options{Config: config, Log: logger(env, debug), Ops: env.Stdout})
+}
+
+// logger logs to stderr, without a time where the journal adds one.
+func logger(env Env, debug bool) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: slog.LevelInfo}
+	if debug {
+		opts.Level = slog.LevelDebug
+	}
+	if env.Getenv("JOURNAL_STREAM") != "" {
+		opts.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
+			if len(groups) == 0 && a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}
+	}
+	return slog.New(slog.NewTextHandler(env.Stderr, opts))
+}

@@ -1,0 +1,194 @@
+package lbd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/sluice-lb/sluice/internal/balancer"
+	"github.com/sluice-lb/sluice/internal/bgp"
+	"github.com/sluice-lb/sluice/internal/dataplane"
+	"github.com/sluice-lb/sluice/internal/health"
+	"github.com/sluice-lb/sluice/internal/lb"
+	"github.com/sluice-lb/sluice/internal/source"
+	"github.com/sluice-lb/sluice/pkg/lbstatus"
+)
+
+// Options are what a balancer runs with.
+type Options struct {
+	Config *Config
+	Log    *slog.Logger
+	// Ops is where the dry-run plane prints what it would do.
+	Ops io.Writer
+	// Ready, if set, is called once everything listens.
+	Ready func()
+}
+
+// stopTimeout bounds an orderly stop.
+const stopTimeout = 20 * time.Second
+
+// Run runs a balancer until ctx ends. An error before that means it could not
+// start, or that a part it cannot do without failed.
+func Run(ctx context.Context, opts Options) error {
+	p := &program{Options: opts, life: newLifecycle(opts.Log)}
+	err := p.start()
+	if err == nil {
+		opts.Log.Info("balancer is running", "name", opts.Config.Global.Name, "services", len(opts.Config.Services))
+		if opts.Ready != nil {
+			opts.Ready()
+		}
+		err = p.life.wait(ctx)
+	}
+	opts.Log.Info("stopping")
+	return errors.Join(err, p.life.stop(stopTimeout))
+}
+
+// program is one run of a balancer: the place where its rooms are wired.
+type program struct {
+	Options
+	life *lifecycle
+}
+
+// start brings the parts up in the order they depend on each other. What holds
+// traffic comes first and so stops last; what announces it stops first.
+func (p *program) start() error {
+	services := p.Config.Services
+	names := make([]string, len(services))
+	for i, svc := range services {
+		names[i] = svc.Name
+	}
+	for _, option := range p.Config.Ignored {
+		p.Log.Warn("option ignored", "option", option)
+	}
+	board := lbstatus.NewBoard(names...)
+	if err := p.serve(board); err != nil {
+		return err
+	}
+	plane, err := openPlane(p.Config, p.Log, p.Ops)
+	if err != nil {
+		return err
+	}
+	p.life.onStop("plane", plane.close)
+	tables := dataplane.NewReconciler(plane, p.Log)
+	p.life.start("tables", tables.Run)
+	checks := health.New(p.Log)
+	p.life.start("checks", checks.Run)
+	neighbours := balancer.Neighbours{
+		Tables: tables, Checks: checks, Connections: plane.connections, Board: board, Log: p.Log,
+	}
+	speaker, err := p.speaker()
+	if err != nil {
+		return err
+	}
+	if speaker != nil {
+		neighbours.Routes = speaker
+	}
+	engine := balancer.New(services, neighbours)
+	p.life.start("engine", engine.Run)
+	p.life.start("verdicts", func(ctx context.Context) error {
+		return carry(ctx, checks, engine)
+	})
+	if err := p.follow(engine); err != nil {
+		return err
+	}
+	if speaker != nil {
+		p.life.start("bgp", speaker.Run)
+	}
+	return nil
+}
+
+func (p *program) speaker() (*bgp.Speaker, error) {
+	if p.Config.Global.BGP == nil {
+		return nil, nil
+	}
+	speaker, err := bgp.New(*p.Config.Global.BGP, p.Log)
+	if err != nil {
+		return nil, fmt.Errorf("bgp: %w", err)
+	}
+	return speaker, nil
+}
+
+// carry hands verdicts to the engine.
+func carry(ctx context.Context, checks *health.Runner, engine *balancer.Engine) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case v := <-checks.Verdicts():
+			engine.Judge(ctx, balancer.Judgement{Service: v.Service, Host: v.Host, Verdict: v.Verdict})
+		}
+	}
+}
+
+// follow starts one task per service that hears its source.
+func (p *program) follow(engine *balancer.Engine) error {
+	hosts, err := readHosts(p.Config.Global.HostsFile)
+	if err != nil {
+		return err
+	}
+	sources := source.New(p.Log, hosts)
+	p.life.onStop("sources", sources.Close)
+	for _, svc := range p.Config.Services {
+		p.life.start("source of "+svc.Name, func(ctx context.Context) error {
+			return sources.Follow(ctx, svc, func(h lb.Heard) { engine.Hear(ctx, h) })
+		})
+	}
+	return nil
+}
+
+func readHosts(path string) (source.Hosts, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read hosts file: %w", err)
+	}
+	defer f.Close()
+	hosts, err := source.ParseHosts(f)
+	if err != nil {
+		return nil, fmt.Errorf("read hosts file %s: %w", path, err)
+	}
+	return hosts, nil
+}
+
+// Limits of the status server: nobody has a reason to be slower or larger.
+const (
+	headerTimeout = 5 * time.Second
+	idleTimeout   = 2 * time.Minute
+	headerBytes   = 16 << 10
+)
+
+// serve starts the status server on every configured address.
+func (p *program) serve(board *lbstatus.Board) error {
+	handler := routes(board, p.Config.Global.Name)
+	for _, addr := range p.Config.Global.Listen() {
+		listener, err := net.Listen("tcp", addr.String())
+		if err != nil {
+			return fmt.Errorf("status server: %w", err)
+		}
+		server := &http.Server{
+			Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout,
+			IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
+			ErrorLog: slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug),
+		}
+		p.life.start("status server on "+addr.String(), func(ctx context.Context) error {
+			return serveUntil(ctx, server, listener)
+		})
+	}
+	return nil
+}
+
+func serveUntil(ctx context.Context, server *http.Server, listener net.Listener) error {
+	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

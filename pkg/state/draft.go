@@ -1,0 +1,193 @@
+package state
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/sluice-lb/sluice/pkg/objects"
+)
+
+// draft is one transaction in the making: the mutations worked out against the
+// objects as last seen.
+type draft struct {
+	store    *Store
+	rec      record
+	auditKey string
+	muts     []Mutation
+	// seen are the objects the outcomes were worked out from; their Revision
+	// is what the transaction compares with, 0 meaning absent.
+	seen     []objects.Object
+	outcomes []Outcome
+}
+
+func (s *Store) draft(rec record, muts []Mutation) (*draft, error) {
+	d := &draft{store: s, rec: rec, muts: muts, auditKey: s.own("changes") + rec.key()}
+	d.seen = make([]objects.Object, len(muts))
+	d.outcomes = make([]Outcome, len(muts))
+	for i, m := range muts {
+		d.seen[i] = m.Object
+		if m.Verb == Create {
+			d.seen[i].Revision, d.seen[i].Raw = 0, nil
+		}
+		if err := d.work(i); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// work computes the outcome of mutation i from the object as last seen.
+func (d *draft) work(i int) error {
+	m, seen := d.muts[i], d.seen[i]
+	exists := seen.Revision > 0
+	out := Outcome{Object: seen}
+	var err error
+	switch m.Verb {
+	case Patch:
+		if !exists {
+			return fmt.Errorf("%s: %w", seen.Key, ErrNotFound)
+		}
+		out.Object.Raw, out.Diffs, err = seen.Patch(m.Set)
+		out.Changed = len(out.Diffs) > 0
+	case Create:
+		if !exists {
+			out.Object.Raw, err = seen.Type.Defaults(m.Set)
+			out.Changed = true
+		}
+	case Delete:
+		out.Object.Raw, out.Changed = nil, exists
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", seen.Key, err)
+	}
+	d.outcomes[i] = out
+	return nil
+}
+
+func (d *draft) key(i int) string {
+	o := d.seen[i]
+	return d.store.base(o.Type) + o.Key.String()
+}
+
+// changes tells whether the transaction would write anything.
+func (d *draft) changes() bool {
+	for _, o := range d.outcomes {
+		if o.Changed {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *draft) compares() []clientv3.Cmp {
+	cmps := make([]clientv3.Cmp, 0, len(d.seen)+1)
+	for i, o := range d.seen {
+		cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(d.key(i)), "=", o.Revision))
+	}
+	if d.changes() {
+		cmps = append(cmps, clientv3.Compare(clientv3.CreateRevision(d.auditKey), "=", 0))
+	}
+	return cmps
+}
+
+func (d *draft) writes() []clientv3.Op {
+	if !d.changes() {
+		return nil
+	}
+	ops := make([]clientv3.Op, 0, len(d.outcomes)+1)
+	rec := d.rec
+	for i, o := range d.outcomes {
+		switch {
+		case !o.Changed:
+			continue
+		case o.Object.Raw == nil:
+			ops = append(ops, clientv3.OpDelete(d.key(i)))
+		default:
+			ops = append(ops, clientv3.OpPut(d.key(i), string(o.Object.Raw)))
+		}
+		rec.Objects = append(rec.Objects, recordObject{
+			Key: d.key(i), Before: rawJSON(d.seen[i].Raw), After: rawJSON(o.Object.Raw),
+		})
+	}
+	return append(ops, clientv3.OpPut(d.auditKey, rec.encode()))
+}
+
+func (d *draft) reads() []clientv3.Op {
+	ops := make([]clientv3.Op, len(d.seen))
+	for i := range d.seen {
+		ops[i] = clientv3.OpGet(d.key(i))
+	}
+	return ops
+}
+
+// settle fills in the revisions after success and returns the revision from
+// which on everything the draft wanted holds.
+func (d *draft) settle(revision int64) (since int64) {
+	for i := range d.outcomes {
+		o := &d.outcomes[i]
+		if o.Changed {
+			o.Object.Revision = revision
+		}
+		since = max(since, o.Object.Revision)
+	}
+	return since
+}
+
+// rebase takes over the objects a refused transaction read, unless what others
+// did to them is in our way.
+func (d *draft) rebase(found []*etcdserverpb.ResponseOp) error {
+	for i, r := range found {
+		now := d.seen[i]
+		now.Revision, now.Raw = 0, nil
+		if kvs := r.GetResponseRange().Kvs; len(kvs) > 0 {
+			now.Revision, now.Raw = kvs[0].ModRevision, kvs[0].Value
+		}
+		if now.Revision == d.seen[i].Revision {
+			continue
+		}
+		if err := conflict(d.muts[i], now); err != nil {
+			return fmt.Errorf("%s: %w", now.Key, err)
+		}
+		d.seen[i] = now
+		if err := d.work(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// conflict tells whether what somebody else made of the object contradicts the
+// mutation, which was decided upon from m.Object.
+func conflict(m Mutation, now objects.Object) error {
+	switch {
+	case m.Verb == Create:
+		return nil // somebody else made it: left as it is
+	case now.Revision == 0 && m.Verb == Delete:
+		return nil
+	case now.Revision == 0:
+		return ErrNotFound
+	case m.Verb == Delete:
+		return ErrConflict
+	}
+	for _, set := range m.Set {
+		was, wasErr := m.Object.Value(set.Field)
+		is, isErr := now.Value(set.Field)
+		same := wasErr == nil && isErr == nil && reflect.DeepEqual(was, is)
+		wanted := isErr == nil && reflect.DeepEqual(is, set.Value)
+		if !same && !wanted {
+			return fmt.Errorf("%s was %v, is now %v: %w", set.Field, was, is, ErrConflict)
+		}
+	}
+	return nil
+}
+
+func rawJSON(raw []byte) json.RawMessage {
+	if !json.Valid(raw) {
+		return nil
+	}
+	return raw
+}

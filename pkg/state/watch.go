@@ -1,0 +1,186 @@
+package state
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Snapshot is everything below one prefix at one revision: complete, never a
+// delta. It is never changed after it was handed out.
+type Snapshot struct {
+	Revision int64
+	// Entries are sorted by key.
+	Entries []Entry
+}
+
+// Entry is one key below the prefix.
+type Entry struct {
+	// Key is what follows the prefix.
+	Key   string
+	Value []byte
+	// Revision is the store's revision of the last write to this key.
+	Revision int64
+}
+
+// Event is what a Watch has to say. Exactly one of three: there is something
+// new (Snapshot), all is quiet and complete up to Revision (neither), or the
+// store cannot be followed at present (Err). After an Err the last Snapshot
+// remains the best there is; a fresh one follows on recovery.
+type Event struct {
+	Snapshot *Snapshot
+	Revision int64
+	Err      error
+}
+
+// silence is how long a watch may hear nothing before it gives the stream up.
+const silence = 3 * beat
+
+// Pauses between attempts to follow again.
+const (
+	firstPause = 50 * time.Millisecond
+	lastPause  = 2 * time.Second
+)
+
+// Watch follows all keys below prefix and calls emit, from one goroutine, with
+// everything there is to say. It survives outages, hangs, compaction and a
+// replaced store, and returns only when ctx ends.
+func (s *Store) Watch(ctx context.Context, prefix string, emit func(Event)) error {
+	defer s.pulse.join(s.client)()
+	pause := firstPause
+	for {
+		err := s.follow(ctx, prefix, func(e Event) {
+			pause = firstPause
+			emit(e)
+		})
+		if ctx.Err() != nil {
+			return nil
+		}
+		if errors.Is(err, errRelist) {
+			continue
+		}
+		emit(Event{Err: err})
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// errRelist means that the listing has to be taken again, at once: the history
+// behind it was compacted or the store is another one.
+var errRelist = errors.New("listing is outdated")
+
+// errSilent means that the server keeps its connection and says nothing.
+var errSilent = fmt.Errorf("no sign of life for %s", silence)
+
+// follow takes one listing and follows it until something breaks.
+func (s *Store) follow(ctx context.Context, prefix string, emit func(Event)) error {
+	snap, err := s.snapshot(ctx, prefix)
+	if err != nil {
+		return err
+	}
+	tell(snap, emit)
+	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
+	defer cancel()
+	// Even setting up the stream waits for the server, so silence ends both.
+	var silent atomic.Bool
+	watchdog := time.AfterFunc(silence, func() {
+		silent.Store(true)
+		cancel()
+	})
+	defer watchdog.Stop()
+	stream := s.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(snap.Revision+1))
+	for resp := range stream {
+		if silent.Load() {
+			break
+		}
+		watchdog.Reset(silence)
+		if snap, err = s.advance(ctx, prefix, snap, resp, emit); err != nil {
+			return err
+		}
+	}
+	where := strings.Join(s.cfg.Endpoints, ",")
+	if silent.Load() {
+		return fmt.Errorf("watch %s: etcd %s: %w", prefix, where, cmp.Or(s.reach.down(), errSilent))
+	}
+	return fmt.Errorf("watch %s: etcd %s: stream ended", prefix, where)
+}
+
+// tell emits a snapshot of its own, which later changes do not touch.
+func tell(snap Snapshot, emit func(Event)) {
+	emit(Event{Snapshot: &snap, Revision: snap.Revision})
+}
+
+// advance brings the snapshot up to date with one response and says so.
+func (s *Store) advance(ctx context.Context, prefix string, snap Snapshot, resp clientv3.WatchResponse, emit func(Event)) (Snapshot, error) {
+	switch {
+	case resp.CompactRevision != 0:
+		return snap, errRelist
+	case resp.Err() != nil:
+		return snap, fmt.Errorf("watch %s: %w", prefix, s.explain(ctx, resp.Err()))
+	case resp.Header.GetRevision() < snap.Revision:
+		return snap, errRelist // not the store this listing came from
+	}
+	if len(resp.Events) == 0 {
+		snap.Revision = resp.Header.GetRevision()
+		emit(Event{Revision: snap.Revision})
+		return snap, nil
+	}
+	// A response to a watch that lags behind carries the store's revision in
+	// its header, but not yet all events up to it.
+	snap.Revision = resp.Events[len(resp.Events)-1].Kv.ModRevision
+	snap.Entries = merge(snap.Entries, resp.Events, prefix)
+	tell(snap, emit)
+	return snap, nil
+}
+
+func (s *Store) snapshot(ctx context.Context, prefix string) (Snapshot, error) {
+	one, cancel := s.request(ctx)
+	defer cancel()
+	resp, err := s.client.Get(one, prefix, clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend))
+	if err != nil {
+		return Snapshot{}, fmt.Errorf("list %s: %w", prefix, s.explain(ctx, err))
+	}
+	snap := Snapshot{Revision: resp.Header.Revision, Entries: make([]Entry, 0, len(resp.Kvs))}
+	for _, kv := range resp.Kvs {
+		snap.Entries = append(snap.Entries, entry(kv, prefix))
+	}
+	return snap, nil
+}
+
+func entry(kv *mvccpb.KeyValue, prefix string) Entry {
+	return Entry{Key: string(bytes.TrimPrefix(kv.Key, []byte(prefix))), Value: kv.Value, Revision: kv.ModRevision}
+}
+
+// merge returns a copy of entries with the events applied.
+func merge(entries []Entry, events []*clientv3.Event, prefix string) []Entry {
+	entries = slices.Clone(entries)
+	for _, ev := range events {
+		e := entry(ev.Kv, prefix)
+		i, found := slices.BinarySearchFunc(entries, e.Key, func(e Entry, key string) int {
+			return strings.Compare(e.Key, key)
+		})
+		switch {
+		case ev.Type == clientv3.EventTypeDelete && found:
+			entries = slices.Delete(entries, i, i+1)
+		case ev.Type == clientv3.EventTypeDelete:
+		case found:
+			entries[i] = e
+		default:
+			entries = slices.Insert(entries, i, e)
+		}
+	}
+	return entries
+}
