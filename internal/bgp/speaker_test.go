@@ -204,10 +204,6 @@ func TestSpeakerAnnounces(t *testing.T) {
 	external := newRouter(t, "127.0.0.2", 64700, 64600)
 	anyASN := newRouter(t, "127.0.0.3", 64800, 64600)
 	internal := newRouter(t, "127.0.0.4", 64600, 64600)
-	// A route of a router's own, which must not get any further.
-	addOwn(t, external, "203.0.113.0/24")
-	external.wait("203.0.113.0/24 via 127.0.0.2")
-
 	s, stop := run(t, Config{LocalASN: 64600, Peers: []Peer{external.peer(64700), anyASN.peer(0), internal.peer(64600)}}, quietLog())
 	const (
 		v4 = "192.0.2.1/32 via 192.0.2.10 med 0 path [64600]"
@@ -215,7 +211,7 @@ func TestSpeakerAnnounces(t *testing.T) {
 	)
 	own := "203.0.113.0/24 via 127.0.0.2"
 	s.Set(routes("192.0.2.1/32", "2001:db8:1::1/128"))
-	external.wait(v4, v6, own)
+	external.wait(v4, v6)
 	anyASN.wait(v4, v6)
 	internal.wait("192.0.2.1/32 via 192.0.2.10 med 0 path", "2001:db8:1::1/128 via 2001:db8::10 med 100 path")
 	for _, p := range s.Peers() {
@@ -224,7 +220,10 @@ func TestSpeakerAnnounces(t *testing.T) {
 		}
 	}
 
-	s.Set(nil) // says nothing
+	// A route of a router's own, which must not get any further.
+	addOwn(t, external, "203.0.113.0/24")
+	external.wait(v4, v6, own)
+
 	s.Set(append(routes("192.0.2.1/32"), Route{Prefix: netip.MustParsePrefix("192.0.2.2/32"), MED: 7}))
 	external.wait(v4, "192.0.2.2/32 via 192.0.2.10 med 7 path [64600]", own)
 	s.Set([]Route{{Prefix: netip.MustParsePrefix("192.0.2.1/32"), MED: 50}})
@@ -327,6 +326,51 @@ func TestSpeakerCannotListen(t *testing.T) {
 	must(t, err)
 	if err := s.Run(context.Background()); err == nil || !strings.HasPrefix(err.Error(), "start bgp: ") {
 		t.Errorf("Run on a port in use: %v", err)
+	}
+}
+
+// Nothing said is not nothing wanted.
+func TestSetNilIsNotEmpty(t *testing.T) {
+	s, err := New(Config{LocalASN: 1, RouterID: netip.MustParseAddr("192.0.2.1")}, quietLog())
+	must(t, err)
+	s.Set(nil)
+	if got := s.latest(); got != nil || len(s.changed) != 0 {
+		t.Errorf("Set(nil) at first: wanted %v, %d changes pending", got, len(s.changed))
+	}
+	s.Set(routes("192.0.2.1/32"))
+	s.Set(nil)
+	if got := s.latest(); len(got) != 1 {
+		t.Errorf("Set(nil) after a route: wanted %v", got)
+	}
+	s.Set([]Route{})
+	if got := s.latest(); got == nil || len(got) != 0 || len(s.changed) != 1 {
+		t.Errorf("Set(empty): wanted %v, %d changes pending", got, len(s.changed))
+	}
+}
+
+func TestGoBGPLogsQuietly(t *testing.T) {
+	var b strings.Builder
+	log := slog.New(quiet{slog.NewTextHandler(&b, &slog.HandlerOptions{Level: slog.LevelDebug,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey {
+				return slog.Attr{}
+			}
+			return a
+		}})}).With("peer", "x")
+	log.Debug("a")
+	log.Info("b")
+	log.Warn("c")
+	log.WithGroup("g").Error("d", "k", 1)
+	want := `level=DEBUG msg="gobgp: a" peer=x
+level=DEBUG msg="gobgp: b" peer=x
+level=WARN msg="gobgp: c" peer=x
+level=WARN msg="gobgp: d" peer=x g.k=1
+`
+	if diff := cmp.Diff(want, b.String()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if log := slog.New(quiet{slog.NewTextHandler(io.Discard, nil)}); log.Enabled(t.Context(), slog.LevelInfo) {
+		t.Error("GoBGP's news are shown without debugging")
 	}
 }
 
