@@ -158,7 +158,6 @@ func (e *Engine) judge(j Judgement) {
 	if !ok || s.verdicts[j.Host] == j.Verdict {
 		return
 	}
-	e.Log.Info("verdict", "service", j.Service, "host", j.Host, "state", j.Verdict.State, "reason", j.Verdict.Reason)
 	s.verdicts[j.Host] = j.Verdict
 	e.decide(s)
 	e.publish(s)

@@ -226,6 +226,9 @@ func fetch(ts *testscript.TestScript, _ bool, args []string) {
 		}
 	}
 	fmt.Fprintf(&out, "\n%s", body)
+	if body != "" && !strings.HasSuffix(body, "\n") {
+		out.WriteString("\n(no final newline)\n")
+	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(out.String()), 0o644))
 }
 
