@@ -92,11 +92,21 @@ func (p *Procedure) Pool(ctx context.Context) error {
 		p.Log.Info(fmt.Sprintf("no service to pool on %s", p.Host))
 		return nil
 	}
+	p.warnWeightless(objs)
 	p.Log.Info(fmt.Sprintf("pooling %s", p.Host))
 	if _, err := p.change(ctx, objs, "yes", lbverify.In); err != nil {
 		return fmt.Errorf("pool: %w", err)
 	}
 	return nil
+}
+
+// warnWeightless says which objects will be pooled and yet get no connections.
+func (p *Procedure) warnWeightless(objs []objects.Object) {
+	for _, o := range objs {
+		if w, err := o.Value("weight"); err == nil && w == 0 {
+			p.Log.Warn(fmt.Sprintf("%s has weight 0: it will get no new connections", o.Key))
+		}
+	}
 }
 
 // takeOut depools the objects if there is headroom.
@@ -128,9 +138,18 @@ func (p *Procedure) restart(ctx context.Context, units []string) error {
 		failures, code = append(failures, err), exitCode(err)
 	}
 	if len(failures) > 0 {
-		return &RestartError{Code: code, Err: errors.Join(failures...)}
+		return &RestartError{Code: code, Err: inOneLine(failures)}
 	}
 	return nil
+}
+
+// inOneLine joins errors as errors.Join does, with "; " between them.
+func inOneLine(errs []error) error {
+	err := errs[0]
+	for _, next := range errs[1:] {
+		err = fmt.Errorf("%w; %w", err, next)
+	}
+	return err
 }
 
 // exitCode is the code of the program that failed, or 1.
