@@ -48,7 +48,7 @@ func (c *confctl) command() *cobra.Command {
 	flags.BoolVar(&c.quiet, "quiet", false, "do not announce what was done")
 	flags.BoolVar(&c.debug, "debug", false, "log what is done on stderr")
 	flags.BoolVar(&c.yaml, "yaml", false, "list what is selected as YAML before asking")
-	flags.StringVar(&c.reason, "reason", "", "why, for the history of changes")
+	flags.StringVar(&c.reason, "reason", "", "`TEXT` for the history of changes: why")
 	c.root.AddCommand(c.selectCommand(), c.syncCommand())
 	for _, v := range verbs() {
 		c.root.AddCommand(c.verbCommand(v))
@@ -95,7 +95,6 @@ func version() string {
 // execute runs a command and its subcommands in the environment. What is wrong
 // with the command line is a usage error, whoever finds it.
 func execute(ctx context.Context, env Env, root *cobra.Command) int {
-	root.SetArgs(env.Args)
 	root.SetIn(env.Stdin)
 	root.SetOut(env.Stdout)
 	root.SetErr(env.Stderr)
@@ -116,6 +115,11 @@ func execute(ctx context.Context, env Env, root *cobra.Command) int {
 			return nil
 		}
 	}
+	args, err := conftoolArgs(root, env.Args)
+	if err != nil {
+		return finish(root.Name(), env.Stderr, usage(root, err))
+	}
+	root.SetArgs(args)
 	return finish(root.Name(), env.Stderr, root.ExecuteContext(ctx))
 }
 

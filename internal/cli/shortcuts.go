@@ -137,7 +137,7 @@ func shortcut(ctx context.Context, env Env, v verb) int {
 	configFlags(flags)
 	flags.StringVar(&h.host, "hostname", "", "`HOST` to act on; this one unless given")
 	flags.StringVar(&h.dc, "dc", "", "only the host's services in this datacenter")
-	flags.StringVar(&h.reason, "reason", "", "why, for the history of changes")
+	flags.StringVar(&h.reason, "reason", "", "`TEXT` for the history of changes: why")
 	flags.BoolVar(&h.force, "force", false, "act on services that are inactive, too")
 	flags.Bool("quiet", false, "do not announce what was done")
 	return execute(ctx, env, h.cmd)
