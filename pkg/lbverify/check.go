@@ -57,6 +57,9 @@ func refutation(r lbstatus.Report, m lbstatus.Member, listed bool) string {
 		return "the pool does not list it"
 	}
 	parts := []string{m.Reason, m.Health, r.Error}
+	if strings.Contains(m.Reason, m.Health) {
+		parts[1] = ""
+	}
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), ", ")
 }
 

@@ -101,7 +101,9 @@ func (s *Store) follow(ctx context.Context, prefix string, emit func(Event)) err
 		cancel()
 	})
 	defer watchdog.Stop()
-	stream := s.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(snap.Revision+1))
+	// From the listing's own revision on, not the next: a server gives no sign
+	// of life to a watch that begins in the future.
+	stream := s.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(snap.Revision))
 	for resp := range stream {
 		if silent.Load() {
 			break
@@ -135,6 +137,11 @@ func (s *Store) advance(ctx context.Context, prefix string, snap Snapshot, resp 
 	}
 	if len(resp.Events) == 0 {
 		snap.Revision = resp.Header.GetRevision()
+	}
+	resp.Events = slices.DeleteFunc(resp.Events, func(ev *clientv3.Event) bool {
+		return ev.Kv.ModRevision <= snap.Revision // in the listing already
+	})
+	if len(resp.Events) == 0 {
 		emit(Event{Revision: snap.Revision})
 		return snap, nil
 	}

@@ -265,3 +265,19 @@ func (k *link) cut() {
 	}
 	k.conns = nil
 }
+
+// A store in which nothing happens is not a store that hangs.
+func TestWatchHearsAQuietStore(t *testing.T) {
+	s := open(t)
+	putNode(t, s, "a", "1")
+	events := watch(t, s)
+	wait(t, events, has("a=1"))
+	for range 5 {
+		wait(t, events, func(e Event) bool {
+			if e.Err != nil || e.Snapshot != nil {
+				t.Errorf("heard %+v of a quiet store", e)
+			}
+			return true
+		})
+	}
+}

@@ -63,7 +63,11 @@ func answer(rw http.ResponseWriter, r *http.Request, behaviour string) {
 	}
 }
 
-// pybal answers for every pool and host, and knows nothing of /v1/.
+// healthy is a server nothing is wrong with.
+const healthy = `{"pooled": true, "enabled": true, "up": true, "weight": 10}`
+
+// pybal answers for every pool, with member for be1 and healthy for the others,
+// and knows nothing of /v1/.
 func pybal(rw http.ResponseWriter, r *http.Request, member string) {
 	parts := strings.Split(strings.Trim(r.URL.Path, "/"), "/")
 	if parts[0] != "pools" {
@@ -73,7 +77,7 @@ func pybal(rw http.ResponseWriter, r *http.Request, member string) {
 	rw.Header().Set("Content-Type", "application/json")
 	switch len(parts) {
 	case 2:
-		fmt.Fprintf(rw, `{"be1": %s, "be2": %s, "be3": %s, "be4": %s}`, member, member, member, member)
+		fmt.Fprintf(rw, `{"be1": %s, "be2": %s, "be3": %s, "be4": %s}`, member, healthy, healthy, healthy)
 	case 3:
 		fmt.Fprint(rw, member)
 	default:
