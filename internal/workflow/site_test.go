@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +24,9 @@ import (
 // endpoint is that of the etcd all tests of the package share; each has a
 // namespace of its own.
 var endpoint string
+
+// sites counts the namespaces given out.
+var sites atomic.Int64
 
 func TestMain(m *testing.M) {
 	server, err := devetcd.Start(devetcd.Options{})
@@ -51,10 +55,12 @@ type site struct {
 	hook   func(event string)
 }
 
-// newSite has hosts h1, h2 and h3, pooled in web and api.
+// newSite has hosts h1, h2 and h3, pooled in web and api. Its test runs beside
+// others.
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{T: t, namespace: "/" + strings.ToLower(strings.NewReplacer("/", "-", " ", "-").Replace(t.Name())), failed: map[string]error{}}
+	t.Parallel()
+	s := &site{T: t, namespace: fmt.Sprintf("/site%d", sites.Add(1)), failed: map[string]error{}}
 	var err error
 	s.Store, err = state.Open(state.Config{Endpoints: []string{endpoint}, Namespace: s.namespace})
 	if err != nil {
@@ -223,7 +229,7 @@ func (s *site) serve(name string, h http.Handler) lbverify.Balancer {
 func (s *site) procedure(balancers ...lbverify.Balancer) *Procedure {
 	return &Procedure{
 		Store:     s,
-		Verifier:  lbverify.New(lbverify.Options{Budget: time.Second, Timeout: 500 * time.Millisecond}),
+		Verifier:  lbverify.New(lbverify.Options{Budget: time.Minute, Timeout: time.Minute}),
 		Restarter: s,
 		Type:      objects.Node(),
 		Audit:     state.Audit{User: "op", Command: []string{"restart-service"}},
@@ -235,6 +241,12 @@ func (s *site) procedure(balancers ...lbverify.Balancer) *Procedure {
 		},
 		Log: slog.New(slog.NewTextHandler(logWriter{s}, nil)),
 	}
+}
+
+// impatient gives verification up soon, for balancers that will never confirm.
+func (p *Procedure) impatient() *Procedure {
+	p.Verifier = lbverify.New(lbverify.Options{Budget: 2 * time.Second, Timeout: time.Second})
+	return p
 }
 
 type logWriter struct{ *site }
