@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/sluice-lb/sluice/internal/devetcd"
 	"github.com/sluice-lb/sluice/pkg/lbstatus"
@@ -36,8 +39,9 @@ func TestMain(m *testing.M) {
 	}
 	endpoint = server.Endpoint()
 	code := m.Run()
-	if err := server.Close(); err != nil {
+	if err := errors.Join(server.Close(), goleak.Find()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
 	}
 	os.Exit(code)
 }
@@ -245,7 +249,7 @@ func (s *site) procedure(balancers ...lbverify.Balancer) *Procedure {
 
 // impatient gives verification up soon, for balancers that will never confirm.
 func (p *Procedure) impatient() *Procedure {
-	p.Verifier = lbverify.New(lbverify.Options{Budget: 2 * time.Second, Timeout: time.Second})
+	p.Verifier = lbverify.New(lbverify.Options{Budget: time.Second, Timeout: 500 * time.Millisecond})
 	return p
 }
 
