@@ -163,7 +163,10 @@ func settled(ctx context.Context, p plan) error {
 	ctx, cancel := context.WithTimeout(ctx, settleTimeout)
 	defer cancel()
 	for _, b := range p.balancers {
-		client := lbstatus.New("http://" + b.status)
+		client, err := lbstatus.New("http://" + b.status)
+		if err != nil {
+			return err
+		}
 		for {
 			r, err := client.Report(ctx, p.pool, 1, time.Second)
 			if err == nil && serving(r) {

@@ -26,7 +26,7 @@ type Tables interface {
 // Checks probes the servers of a service; what it finds comes back through
 // Engine.Judge. *health.Runner is one.
 type Checks interface {
-	Set(lb.Service, lb.Pool)
+	Set(lb.Service, lb.Pool) error
 }
 
 // Routes announces exactly the routes it was last given. *bgp.Speaker is one.
@@ -144,7 +144,9 @@ func (e *Engine) hear(h lb.Heard) {
 	if h.Pool != nil {
 		s.pool = h.Pool
 		s.forget(*h.Pool)
-		e.Checks.Set(s.spec, *h.Pool)
+		if err := e.Checks.Set(s.spec, *h.Pool); err != nil {
+			e.Log.Error("checks refused", "service", h.Service, "err", err)
+		}
 		e.decide(s)
 	}
 	e.publish(s)
@@ -156,7 +158,6 @@ func (e *Engine) judge(j Judgement) {
 	if !ok || s.verdicts[j.Host] == j.Verdict {
 		return
 	}
-	e.Log.Info("verdict", "service", j.Service, "host", j.Host, "state", j.Verdict.State, "reason", j.Verdict.Reason)
 	s.verdicts[j.Host] = j.Verdict
 	e.decide(s)
 	e.publish(s)

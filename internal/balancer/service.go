@@ -157,7 +157,7 @@ func (s *service) settle(r dataplane.Result) (changed bool) {
 	s.found = found
 	// A table that looks right but is older than our wish for it may be about
 	// to be replaced by one wanted in between.
-	current := s.assigned != nil && s.version != 0 && r.Version >= s.version
+	current := s.assigned != nil && s.version != 0 && r.Version >= s.version && r.Known
 	trouble := ""
 	switch {
 	case current && ok && found.Equal(s.wanted):

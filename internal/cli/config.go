@@ -141,8 +141,12 @@ func parseConfig(data []byte) (map[string]any, error) {
 		return nil, errors.New("not a mapping")
 	}
 	for i := 0; i < len(top.Content); i += 2 {
-		if key := top.Content[i]; !slices.Contains(configKeys(), key.Value) {
+		key, value := top.Content[i], top.Content[i+1]
+		if !slices.Contains(configKeys(), key.Value) {
 			return nil, fmt.Errorf("line %d: unknown key %q", key.Line, key.Value)
+		}
+		if value.ShortTag() == "!!null" {
+			return nil, fmt.Errorf("line %d: %s has no value", key.Line, key.Value)
 		}
 	}
 	values := make(map[string]any)
@@ -199,8 +203,8 @@ func (c config) check() error {
 			return fmt.Errorf("endpoints: %q is no URL like http://127.0.0.1:2379", endpoint)
 		}
 	}
-	if c.Timeout <= 0 {
-		return fmt.Errorf("timeout: %s is not positive", c.Timeout)
+	if c.Timeout < time.Millisecond {
+		return fmt.Errorf("timeout: want a time like 5s, got %s", c.Timeout)
 	}
 	if c.PoolsPath == "" || slices.Contains(strings.Split(c.PoolsPath, "/"), "") {
 		return fmt.Errorf("pools_path: %q is not a relative path", c.PoolsPath)

@@ -12,6 +12,7 @@ const (
 	exitFailure    = 1   // an object failed, a bad selector, an aborted prompt
 	exitUsage      = 2   // the command line itself, or a refused request
 	exitBackend    = 3   // the store's driver could not be set up
+	exitBadTag     = 3   // a shortcut was given a tag other than service
 	exitNoMatch    = 4   // a shortcut matched nothing
 	exitUnverified = 127 // the store or a load balancer did not confirm
 )

@@ -54,7 +54,7 @@ func (l *loop) pass(ctx context.Context, why reason) error {
 		return err
 	}
 	l.report(why, err)
-	result := Result{Version: l.want.Version, Table: l.ours(strays, err), Strays: strays, Err: err}
+	result := Result{Version: l.want.Version, Table: l.ours(strays, err), Known: l.known, Strays: strays, Err: err}
 	if why != check || ops > 0 || err != nil || l.last.Err != nil || !slices.Equal(strays, l.last.Strays) {
 		l.publish(result)
 	}

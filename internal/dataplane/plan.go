@@ -58,6 +58,9 @@ type Result struct {
 	// While the plane cannot be read it is what was last known; it is nil, and
 	// not merely empty, if the plane has never been read.
 	Table Table
+	// Known is false while the plane could not be read since something was
+	// last tried on it: Table is then what it held before.
+	Known bool
 	// Strays are services the plane holds that nobody wants, holds or has
 	// wanted before in this process. They are never touched.
 	Strays []ServiceID

@@ -26,15 +26,17 @@ type Reconciler struct {
 type Option func(*Reconciler)
 
 // WithRepair sets how often the plane is read and brought back to what is
-// wanted though nothing new is; 30 s unless set.
+// wanted though nothing new is; 30 s unless set, never if 0.
 func WithRepair(every time.Duration) Option {
 	return func(r *Reconciler) { r.repair = every }
 }
 
 // WithBackoff sets how long to wait before the first retry, and the bound to
-// which that doubles; 50 ms and 5 s unless set.
+// which that doubles; 50 ms and 5 s unless set. Less than a millisecond is taken
+// for one.
 func WithBackoff(first, most time.Duration) Option {
-	return func(r *Reconciler) { r.backoff = backoff{first: first, most: most} }
+	first = max(first, time.Millisecond)
+	return func(r *Reconciler) { r.backoff = backoff{first: first, most: max(first, most)} }
 }
 
 // NewReconciler returns a Reconciler of the plane. It does nothing before Run,
@@ -81,9 +83,13 @@ func (r *Reconciler) Results() <-chan Result { return r.results }
 // is. Call it once.
 func (r *Reconciler) Run(ctx context.Context) error {
 	l := newLoop(r)
-	repair := time.NewTicker(r.repair)
-	defer repair.Stop()
-	retry := time.NewTimer(time.Hour)
+	var repair <-chan time.Time
+	if r.repair > 0 {
+		ticker := time.NewTicker(r.repair)
+		defer ticker.Stop()
+		repair = ticker.C
+	}
+	retry := time.NewTimer(0)
 	retry.Stop()
 	defer retry.Stop()
 	heard := false
@@ -98,7 +104,7 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			r.backoff.reset()
 		case <-retry.C:
 			why = again
-		case <-repair.C:
+		case <-repair:
 			if !heard {
 				continue
 			}

@@ -39,10 +39,10 @@ type rig struct {
 	times    []time.Time
 }
 
-func newRig(t *testing.T, table dataplane.Table) *rig {
+func newRig(t *testing.T, table dataplane.Table, opts ...dataplane.Option) *rig {
 	r := &rig{t: t, log: new(bytes.Buffer)}
 	r.memory = dataplane.NewMemory(table, dataplane.Hooks{Read: r.onRead, Op: r.onOp})
-	r.rec = dataplane.NewReconciler(r.memory, slog.New(slog.NewTextHandler(r.log, nil)))
+	r.rec = dataplane.NewReconciler(r.memory, slog.New(slog.NewTextHandler(r.log, nil)), opts...)
 	return r
 }
 
@@ -425,6 +425,28 @@ func TestReconcilerRepairsDrift(t *testing.T) {
 		}
 		if !strings.Contains(r.log.String(), "drifted") {
 			t.Errorf("drift was not logged:\n%s", r.log)
+		}
+	})
+}
+
+func TestReconcilerOptions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil, dataplane.WithRepair(0), dataplane.WithBackoff(0, 0))
+		r.failing(false, func(dataplane.Op) bool { return true })
+		defer r.run()()
+		r.want(1, tcp(0))
+		r.seen()
+		time.Sleep(10*time.Millisecond + time.Microsecond)
+		synctest.Wait()
+		if n := len(r.seen()); n != 10 {
+			t.Errorf("%d tries within 10 ms, want one in every", n)
+		}
+		r.failing(false, nil)
+		time.Sleep(time.Second)
+		reads := r.reads
+		time.Sleep(time.Hour)
+		if r.reads != reads {
+			t.Error("table was read though repair is off")
 		}
 	})
 }

@@ -53,18 +53,18 @@ func Main(ctx context.Context, env Env) int {
 		fmt.Fprintf(env.Stderr, "lbd: %v\nRun 'lbd --help' for usage.\n", err)
 		return exitUsage
 	}
-	for _, line := range flatten(err) {
+	for _, line := range oneByOne(err) {
 		fmt.Fprintf(env.Stderr, "lbd: %v\n", line)
 	}
 	return exitFailure
 }
 
-// flatten takes joined errors apart: each is one line.
-func flatten(err error) []error {
+// oneByOne takes joined errors apart: each is one line.
+func oneByOne(err error) []error {
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		var all []error
 		for _, e := range joined.Unwrap() {
-			all = append(all, flatten(e)...)
+			all = append(all, oneByOne(e)...)
 		}
 		return all
 	}

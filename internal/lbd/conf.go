@@ -85,7 +85,8 @@ func ReadConfig(path string, validate func(lb.Monitor) error) (*Config, error) {
 
 // ParseConfig reads a pybal.conf; file is its name in errors. The error joins
 // everything that is wrong, each line as "FILE: line N: …", and the config is
-// then nil. Every monitor is shown to validate, unless that is nil.
+// then nil. Every monitor is shown to validate, unless that is nil; its errors
+// are expected to name the monitor.
 func ParseConfig(data []byte, file string, validate func(lb.Monitor) error) (*Config, error) {
 	p := &problems{file: file}
 	ini := parseINI(data, p)

@@ -83,7 +83,7 @@ func TestParseConfigErrors(t *testing.T) {
 			"f: line 7: [a] monitors: not a Python literal: character 3: ProxyFetch is a name, not a value"},
 		{"monitors nested", service("a", `monitors = [["ProxyFetch"]]`), "f: line 7: [a] monitors: list holds something else than strings and numbers"},
 		{"monitor twice", service("a", `monitors = ["UDP", "UDP"]`), "f: line 7: [a] monitors: UDP is listed twice"},
-		{"bad monitor", service("a", `monitors = ["Odd", "UDP"]`), "f: line 7: [a] monitors: Odd: what is this"},
+		{"bad monitor", service("a", `monitors = ["Odd", "UDP"]`), "f: line 7: [a] monitors: what is this"},
 		{"option no list", service("a", `monitors = ["UDP"]`, `udp.x = [ y`),
 			"f: line 8: [a] udp.x: not a Python literal: character 3: y is a name, not a value"},
 

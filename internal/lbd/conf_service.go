@@ -126,7 +126,7 @@ func parseMonitors(s *section) []lb.Monitor {
 			continue
 		}
 		if err := s.validate(m); err != nil {
-			s.bad("monitors", "%s: %v", kind, err)
+			s.bad("monitors", "%v", err)
 		}
 	}
 	return monitors

@@ -10,8 +10,8 @@ import (
 )
 
 // newRegistry returns a registry of its own with everything this program
-// measures: the board's pools, the build and the process.
-func newRegistry(board *lbstatus.Board, version string) *prometheus.Registry {
+// measures: the board's pools, the build, the process, and more.
+func newRegistry(board *lbstatus.Board, version string, more ...prometheus.Collector) *prometheus.Registry {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "lbd_build_info",
 		Help:        "Always 1; the label tells the version.",
@@ -21,6 +21,7 @@ func newRegistry(board *lbstatus.Board, version string) *prometheus.Registry {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(newBoardCollector(board), build, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	registry.MustRegister(more...)
 	return registry
 }
 

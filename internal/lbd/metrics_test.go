@@ -1,6 +1,7 @@
 package lbd
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/sluice-lb/sluice/internal/bgp"
 	"github.com/sluice-lb/sluice/pkg/lbstatus"
 )
 
@@ -131,5 +133,41 @@ func TestMetricsForgetRemovedServers(t *testing.T) {
 		if err != nil || got != want {
 			t.Errorf("%d series (%v), want %d", got, err, want)
 		}
+	}
+}
+
+func TestBGPMetrics(t *testing.T) {
+	sessions := func() []bgp.PeerState {
+		return []bgp.PeerState{
+			{Peer: bgp.Peer{Addr: netip.MustParseAddr("192.0.2.254")}, Session: "established"},
+			{Peer: bgp.Peer{Addr: netip.MustParseAddr("2001:db8::1")}, Session: "active"},
+		}
+	}
+	const header = "# HELP pybal_bgp_enabled 1 if BGP is configured.\n# TYPE pybal_bgp_enabled gauge\n"
+	tests := []struct {
+		config *bgp.Config
+		want   string
+	}{
+		{nil, header + "pybal_bgp_enabled 0\n"},
+		{&bgp.Config{LocalASN: 64600}, header + `pybal_bgp_enabled 1
+# HELP pybal_bgp_session_established 1 if the session with the peer is established.
+# TYPE pybal_bgp_session_established gauge
+pybal_bgp_session_established{local_asn="64600",peer="192.0.2.254"} 1
+pybal_bgp_session_established{local_asn="64600",peer="2001:db8::1"} 0
+`},
+	}
+	for _, tt := range tests {
+		registry := newRegistry(lbstatus.NewBoard(), "dev", newBGPCollector(tt.config, sessions))
+		if err := testutil.GatherAndCompare(registry, strings.NewReader(tt.want), "pybal_bgp_enabled", "pybal_bgp_session_established"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestMetricsSurviveOddHostNames(t *testing.T) {
+	board := lbstatus.NewBoard("web_80")
+	board.Publish(lbstatus.Report{Pool: "web_80", Members: []lbstatus.Member{{Host: "a\xff\n\""}}})
+	if n, err := testutil.GatherAndCount(newRegistry(board, "dev"), "lbd_member_connections"); err != nil || n != 1 {
+		t.Errorf("%d series, %v", n, err)
 	}
 }

@@ -30,7 +30,7 @@ func openPlane(config *Config, log *slog.Logger, ops io.Writer) (plane, error) {
 		p := userspace.New(log)
 		return plane{Plane: p, connections: p.Connections, close: p.Close}, nil
 	case PlaneDryRun:
-		return plane{Plane: dataplane.NewDryRun(ops), close: func() error { return nil }}, nil
+		return plane{Plane: dataplane.NewDryRun(ops, nil), close: func() error { return nil }}, nil
 	case PlaneIPVS:
 		p, err := ipvs.New()
 		if err != nil {

@@ -1,8 +1,13 @@
 package lbd
 
 import (
+	"bytes"
+	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strings"
+
+	"github.com/prometheus/common/expfmt"
 
 	"github.com/sluice-lb/sluice/pkg/lbstatus"
 )
@@ -24,4 +29,40 @@ func routes(board *lbstatus.Board, name string) http.Handler {
 			status.ServeHTTP(w, r)
 		}
 	})
+}
+
+// metricsType is the only form served, whatever is asked for, as in PyBal.
+const metricsType = "text/plain; version=0.0.4; charset=utf-8"
+
+func metricsHandler(board *lbstatus.Board) http.Handler {
+	registry := newRegistry(board, version())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			http.Error(w, "read only", http.StatusMethodNotAllowed)
+			return
+		}
+		families, err := registry.Gather()
+		var text bytes.Buffer
+		encoder := expfmt.NewEncoder(&text, expfmt.NewFormat(expfmt.TypeTextPlain))
+		for _, family := range families {
+			if err == nil {
+				err = encoder.Encode(family)
+			}
+		}
+		if err != nil {
+			http.Error(w, fmt.Sprintf("gather metrics: %v", err), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", metricsType)
+		_, _ = w.Write(text.Bytes()) // the client is gone: nobody to tell
+	})
+}
+
+// version is the module's version as the linker recorded it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
 }

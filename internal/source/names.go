@@ -100,10 +100,14 @@ func (n *names) fill(backends []lb.Backend) {
 	n.known = known
 }
 
-// fixed returns the address of an IP literal or of a name in the hosts file.
-func (n *names) fixed(host string) (netip.Addr, bool) {
+// fixed returns the address of an IP literal or of a name in the hosts file. A
+// literal of the other family has none, and needs no query to know that.
+func (n *names) fixed(host string) (addr netip.Addr, known bool) {
 	if addr, err := netip.ParseAddr(host); err == nil {
-		return addr, addr.Is6() == n.v6
+		if addr.Is6() != n.v6 {
+			addr = netip.Addr{}
+		}
+		return addr, true
 	}
 	return n.pick(n.hosts[strings.ToLower(host)], netip.Addr{})
 }

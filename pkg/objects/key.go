@@ -25,6 +25,9 @@ func (k Key) String() string {
 	return k.Tags + "/" + k.Name
 }
 
+// Compare orders keys as the store does.
+func (k Key) Compare(other Key) int { return strings.Compare(k.String(), other.String()) }
+
 // ParseKey reads a key below the type's base path. It is an error when the
 // depth does not fit the type or a part is empty.
 func (t *Type) ParseKey(path string) (Key, error) {

@@ -27,7 +27,7 @@ func (t *Type) ParseTree(data []byte, file string) ([]Key, error) {
 	if err := w.walk(root, nil, len(t.Tags)); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(w.keys, func(a, b Key) int { return strings.Compare(a.String(), b.String()) })
+	slices.SortFunc(w.keys, Key.Compare)
 	return slices.Compact(w.keys), nil
 }
 

@@ -110,11 +110,16 @@ func (p pair) relay() {
 	p.server.Close()
 }
 
-// pipe copies one direction. Which end an error came from io.Copy does not say,
-// so the other direction gets a moment to hand over the rest.
+// pipe copies one direction. Which end broke io.Copy does not say, but an empty
+// write does: where src takes no more, all is over; otherwise it was dst, and
+// what that said before it broke is still to be handed over.
 func (p pair) pipe(dst, src *net.TCPConn) error {
 	if _, err := io.Copy(dst, src); err != nil {
-		time.AfterFunc(drainTime, p.reset)
+		if _, gone := src.Write(nil); gone != nil {
+			p.reset()
+		} else {
+			time.AfterFunc(drainTime, p.reset)
+		}
 		return err
 	}
 	// An end that is gone altogether shows in the other direction.

@@ -1,0 +1,47 @@
+package lbd
+
+import (
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluice-lb/sluice/internal/bgp"
+)
+
+// bgpCollector computes PyBal's BGP metrics at the moment of the scrape.
+type bgpCollector struct {
+	config      *bgp.Config // nil where BGP is off
+	peers       func() []bgp.PeerState
+	enabled     *prometheus.Desc
+	established *prometheus.Desc
+}
+
+// newBGPCollector reads the sessions from peers, which is not called if config
+// is nil.
+func newBGPCollector(config *bgp.Config, peers func() []bgp.PeerState) *bgpCollector {
+	return &bgpCollector{
+		config:  config,
+		peers:   peers,
+		enabled: prometheus.NewDesc("pybal_bgp_enabled", "1 if BGP is configured.", nil, nil),
+		established: prometheus.NewDesc("pybal_bgp_session_established", "1 if the session with the peer is established.",
+			[]string{"local_asn", "peer"}, nil),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c *bgpCollector) Describe(descs chan<- *prometheus.Desc) {
+	descs <- c.enabled
+	descs <- c.established
+}
+
+// Collect implements prometheus.Collector.
+func (c *bgpCollector) Collect(metrics chan<- prometheus.Metric) {
+	metrics <- prometheus.MustNewConstMetric(c.enabled, prometheus.GaugeValue, oneIf(c.config != nil))
+	if c.config == nil {
+		return
+	}
+	asn := strconv.FormatUint(uint64(c.config.LocalASN), 10)
+	for _, p := range c.peers() {
+		metrics <- prometheus.MustNewConstMetric(c.established, prometheus.GaugeValue, oneIf(p.Established()), asn, p.Addr.String())
+	}
+}
