@@ -101,7 +101,7 @@ func (o *restartOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.objectType, "object-type", "node", "object `TYPE`")
 	f.BoolVar(&o.debug, "debug", false, "log more")
 	f.BoolVar(&o.force, "force", false, "restart only: no depool, no repool")
-	f.IntVar(&o.retries, "retries", 5, "how often to ask a load balancer; with --wait, how long to wait for all")
+	f.IntVar(&o.retries, "retries", 5, "ask a load balancer `N` times; N × --wait + --timeout is how long to wait for all of them")
 	f.Var(&o.wait, "wait", "`SECONDS` between two questions")
 	f.Var(&o.timeout, "timeout", "`SECONDS` for one question")
 	f.Var(&o.grace, "grace-period", "`SECONDS` between depool and restart; 0 or less for none")

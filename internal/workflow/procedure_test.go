@@ -89,7 +89,7 @@ func TestForceWritesNothing(t *testing.T) {
 // stops everything, and says why.
 func TestUnconfirmedDepool(t *testing.T) {
 	s := newSite(t)
-	p := s.procedure(s.balancer("good", obedient), s.balancer("bad", holding))
+	p := s.procedure(s.balancer("good", obedient), s.balancer("bad", holding)).impatient()
 	err := p.Restart(t.Context(), []string{"a.service"})
 	s.want(err, ErrUnconfirmed, "web=no api=no", writeNo, "verify")
 	wantText(t, err, "bad: h1 in web_80 refuted: want disabled/*/not pooled, got disabled/up/pooled: held by threshold",
@@ -134,7 +134,7 @@ func TestUnconfirmedRepool(t *testing.T) {
 		}
 		return m
 	}
-	err := s.procedure(s.balancer("lvs1", down)).Restart(t.Context(), []string{"a.service"})
+	err := s.procedure(s.balancer("lvs1", down)).impatient().Restart(t.Context(), []string{"a.service"})
 	s.want(err, ErrUnconfirmed, "web=yes api=yes", writeNo, "verify", "restart a.service at web=no api=no", writeYes, "verify")
 	wantText(t, err, "repool: not confirmed", "got enabled/down/not pooled: down, connection refused", "left pooled=yes: dc1/c/web/h1")
 }
@@ -217,13 +217,12 @@ func TestBadBalancers(t *testing.T) {
 		{"404 PyBal", say(404, "TwistedWeb", "The desired url was not found"), "404"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
 			s := newSite(t)
 			bad := lbverify.Balancer{Name: "bad", URL: "http://127.0.0.1:1"}
 			if c.h != nil {
 				bad = s.serve("bad", c.h)
 			}
-			p := s.procedure(s.balancer("good", obedient), bad)
+			p := s.procedure(s.balancer("good", obedient), bad).impatient()
 			p.Pools = p.Pools[:1]
 			err := p.Restart(t.Context(), []string{"a.service"})
 			s.want(err, ErrUnconfirmed, "web=yes api=yes")
@@ -246,7 +245,7 @@ func TestBalancerBehind(t *testing.T) {
 	for _, pool := range board.Pools() {
 		board.Publish(lbstatus.Report{Pool: pool, Seen: 2, Applied: 2, Error: "kernel refuses", Members: []lbstatus.Member{{Host: "h2", Enabled: true, Up: lbstatus.UpYes}}})
 	}
-	err := s.procedure(s.serve("stuck", lbstatus.Handler(board))).Depool(t.Context())
+	err := s.procedure(s.serve("stuck", lbstatus.Handler(board))).impatient().Depool(t.Context())
 	s.want(err, ErrUnconfirmed, "web=no api=no", writeNo, "verify")
 	wantText(t, err, "stuck: h1 in web_80 unknown", "applied 2, want ", "kernel refuses")
 }

@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -10,8 +11,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"go.uber.org/goleak"
 
 	"github.com/sluice-lb/sluice/internal/devetcd"
 	"github.com/sluice-lb/sluice/pkg/lbstatus"
@@ -24,6 +28,9 @@ import (
 // namespace of its own.
 var endpoint string
 
+// sites counts the namespaces given out.
+var sites atomic.Int64
+
 func TestMain(m *testing.M) {
 	server, err := devetcd.Start(devetcd.Options{})
 	if err != nil {
@@ -32,8 +39,9 @@ func TestMain(m *testing.M) {
 	}
 	endpoint = server.Endpoint()
 	code := m.Run()
-	if err := server.Close(); err != nil {
+	if err := errors.Join(server.Close(), goleak.Find()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
+		code = max(code, 1)
 	}
 	os.Exit(code)
 }
@@ -51,10 +59,12 @@ type site struct {
 	hook   func(event string)
 }
 
-// newSite has hosts h1, h2 and h3, pooled in web and api.
+// newSite has hosts h1, h2 and h3, pooled in web and api. Its test runs beside
+// others.
 func newSite(t *testing.T) *site {
 	t.Helper()
-	s := &site{T: t, namespace: "/" + strings.ToLower(strings.NewReplacer("/", "-", " ", "-").Replace(t.Name())), failed: map[string]error{}}
+	t.Parallel()
+	s := &site{T: t, namespace: fmt.Sprintf("/site%d", sites.Add(1)), failed: map[string]error{}}
 	var err error
 	s.Store, err = state.Open(state.Config{Endpoints: []string{endpoint}, Namespace: s.namespace})
 	if err != nil {
@@ -223,7 +233,7 @@ func (s *site) serve(name string, h http.Handler) lbverify.Balancer {
 func (s *site) procedure(balancers ...lbverify.Balancer) *Procedure {
 	return &Procedure{
 		Store:     s,
-		Verifier:  lbverify.New(lbverify.Options{Budget: time.Second, Timeout: 500 * time.Millisecond}),
+		Verifier:  lbverify.New(lbverify.Options{Budget: time.Minute, Timeout: time.Minute}),
 		Restarter: s,
 		Type:      objects.Node(),
 		Audit:     state.Audit{User: "op", Command: []string{"restart-service"}},
@@ -235,6 +245,12 @@ func (s *site) procedure(balancers ...lbverify.Balancer) *Procedure {
 		},
 		Log: slog.New(slog.NewTextHandler(logWriter{s}, nil)),
 	}
+}
+
+// impatient gives verification up soon, for balancers that will never confirm.
+func (p *Procedure) impatient() *Procedure {
+	p.Verifier = lbverify.New(lbverify.Options{Budget: time.Second, Timeout: 500 * time.Millisecond})
+	return p
 }
 
 type logWriter struct{ *site }

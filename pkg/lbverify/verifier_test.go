@@ -127,6 +127,34 @@ func TestVerifyInterrupted(t *testing.T) {
 	}
 }
 
+// TestVerifyForgets: what a balancer confirmed before it fell silent no longer
+// counts.
+func TestVerifyForgets(t *testing.T) {
+	board := lbstatus.NewBoard("p")
+	r := state(15, false, false, lbstatus.UpYes)
+	r.Members = append(r.Members, lbstatus.Member{Host: "i", Pooled: true, Up: lbstatus.UpYes})
+	board.Publish(r)
+	answers := lbstatus.Handler(board)
+	var asked atomic.Int32
+	b := balancer(t, "lvs1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) > 1 {
+			http.Error(w, "oh", http.StatusInternalServerError)
+			return
+		}
+		answers.ServeHTTP(w, r)
+	}))
+	second := Expectation{Pool: "p", Host: "i", Want: Out, Revision: 15}
+	got := New(Options{Budget: 500 * time.Millisecond}).Verify(t.Context(), []Balancer{b}, []Expectation{out, second})
+	for _, f := range got {
+		if f.Outcome != Unknown || !strings.Contains(f.Reason, "500") {
+			t.Errorf("%v", f)
+		}
+	}
+	if len(got) != 2 || asked.Load() < 2 {
+		t.Errorf("%d findings after %d questions", len(got), asked.Load())
+	}
+}
+
 // pybal serves the older dialect only, with one answer after the other; the
 // last one stays.
 func pybal(asked *atomic.Int32, bodies ...string) http.Handler {
