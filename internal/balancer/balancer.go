@@ -214,6 +214,7 @@ func (e *Engine) start(held dataplane.Table) {
 	e.read = true
 	for _, s := range e.services {
 		s.found, _ = held.Find(s.id)
+		s.legacy = slices.Clone(s.found.Destinations)
 		e.decide(s)
 		e.publish(s)
 	}

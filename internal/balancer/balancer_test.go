@@ -90,6 +90,30 @@ func TestRestartKeepsWhatThePlaneHolds(t *testing.T) {
 	})
 }
 
+// While DNS does not tell whose a destination is, it stays, and nobody is said
+// to be out.
+func TestRestartWithoutDNSKeepsWhatThePlaneHolds(t *testing.T) {
+	plane := dataplane.NewMemory(dataplane.NewTable(tableOf(web, "s1 10", "s2 10", "s8 10")), dataplane.Hooks{})
+	run(t, plane, func(r *rig) {
+		unresolved := pool(10, "s1 10", "s2 no")
+		unresolved.Backends[0].Addr, unresolved.Backends[1].Addr = netip.Addr{}, netip.Addr{}
+		r.engine.Hear(r.ctx, lb.Heard{Service: web.Name, Pool: unresolved, Revision: 10})
+		synctest.Wait()
+		r.wantTable("s1 10", "s2 10", "s8 10")
+		if got := words(r.report()); got[1] != "s2 disabled/partially up/pooled name not resolved" {
+			t.Errorf("report %q", got)
+		}
+		half := pool(11, "s1 10", "s2 no")
+		half.Backends[0].Addr = netip.Addr{}
+		r.engine.Hear(r.ctx, lb.Heard{Service: web.Name, Pool: half, Revision: 11})
+		r.engine.Judge(r.ctx, Judgement{Service: web.Name, Host: "s1", Verdict: lb.Verdict{State: lb.Unknown, Reason: "x"}})
+		synctest.Wait()
+		r.wantTable("s1 10", "s2 10", "s8 10") // s2 is known now, and held: too few healthy
+		r.hear(12, "s1 10", "s2 no")
+		r.wantTable("s1 10") // s1 is enough without s2, and s8 is nobody's
+	})
+}
+
 // A server that was out when the balancer stopped stays out until it is proven.
 func TestRestartDoesNotPoolTheUnproven(t *testing.T) {
 	plane := dataplane.NewMemory(dataplane.NewTable(tableOf(web, "s1 10", "s2 10")), dataplane.Hooks{})

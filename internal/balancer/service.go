@@ -30,10 +30,11 @@ type service struct {
 	held     uint64 // times a server was held by the threshold
 
 	// true in the plane
-	found    dataplane.Service // what the plane holds
-	inForce  bool              // a table of ours was applied
-	revision int64             // the pool's revision that is in force
-	trouble  string            // why the plane is behind
+	found    dataplane.Service       // what the plane holds
+	legacy   []dataplane.Destination // held at the start, not yet known to be whose
+	inForce  bool                    // a table of ours was applied
+	revision int64                   // the pool's revision that is in force
+	trouble  string                  // why the plane is behind
 
 	connections map[netip.AddrPort]int
 }
@@ -79,10 +80,7 @@ func (s *service) forget(pool lb.Pool) {
 
 // assign decides who serves and reports whether that changes the wanted table.
 func (s *service) assign() (changed bool) {
-	before := s.assigned
-	if before == nil {
-		before = s.inherited()
-	}
+	before := s.before()
 	now := coordinator.Assign(s.spec, *s.pool, s.verdicts, before)
 	s.held += newlyHeld(before, now)
 	first := s.assigned == nil
@@ -93,6 +91,26 @@ func (s *service) assign() (changed bool) {
 	}
 	s.wanted, s.version = wanted, 0
 	return true
+}
+
+// before is the decision that holds so far: the last one, where a server whose
+// name has been resolved since served if the plane held it from the start.
+func (s *service) before() *coordinator.Assignment {
+	if s.assigned == nil {
+		return s.inherited()
+	}
+	if len(s.legacy) == 0 {
+		return s.assigned
+	}
+	before := *s.assigned
+	before.Members = slices.Clone(before.Members)
+	for i := range before.Members {
+		m := &before.Members[i]
+		if b, listed := s.pool.Backend(m.Host); listed && !m.Addr.IsValid() && b.Addr.IsValid() {
+			m.Serving = s.holds(b)
+		}
+	}
+	return &before
 }
 
 // inherited makes a decision of what the plane held when this balancer came
@@ -108,8 +126,12 @@ func (s *service) inherited() *coordinator.Assignment {
 	return was
 }
 
-// holds tells whether the plane has the backend.
+// holds tells whether the plane has the backend. One whose name is not resolved
+// may be any of the legacy: that it is out is not known, so it is not said.
 func (s *service) holds(b lb.Backend) bool {
+	if !b.Addr.IsValid() {
+		return len(s.legacy) > 0
+	}
 	_, ok := slices.BinarySearchFunc(s.found.Destinations, s.address(b), func(d dataplane.Destination, addr netip.AddrPort) int {
 		return d.Addr.Compare(addr)
 	})
@@ -134,6 +156,8 @@ func newlyHeld(before *coordinator.Assignment, now coordinator.Assignment) (n ui
 // table makes the plane's service of a decision.
 func (s *service) table(a coordinator.Assignment) dataplane.Service {
 	t := dataplane.Service{ID: s.id, Scheduler: s.spec.Scheduler, OnePacket: s.spec.OnePacket}
+	s.account(a)
+	t.Destinations = append(t.Destinations, s.legacy...)
 	for _, m := range a.Members {
 		if m.Serving {
 			t.Destinations = append(t.Destinations, dataplane.Destination{
@@ -142,6 +166,21 @@ func (s *service) table(a coordinator.Assignment) dataplane.Service {
 		}
 	}
 	return dataplane.NewTable(t)[0]
+}
+
+// account strikes from the legacy what turns out to be a server's, and all of it
+// once every name is resolved. Until then a destination nobody claims may be
+// the server whose name DNS does not tell: it stays.
+func (s *service) account(a coordinator.Assignment) {
+	unresolved := false
+	claimed := map[netip.AddrPort]bool{}
+	for _, m := range a.Members {
+		unresolved = unresolved || !m.Addr.IsValid()
+		claimed[s.address(m.Backend)] = true
+	}
+	s.legacy = slices.DeleteFunc(s.legacy, func(d dataplane.Destination) bool {
+		return !unresolved || claimed[d.Addr]
+	})
 }
 
 // address is where a backend is reached: on the service's own port.
