@@ -2,8 +2,9 @@
 
 GO       ?= go
 PROGRAMS := confctl pool depool drain decommission restart-service lbd sandbox
+FUZZTIME ?= 10s
 
-.PHONY: build sandbox test race vet lint bench fuzz clean
+.PHONY: build sandbox test race vet lint fuzz bench clean
 
 build:
 	$(GO) build -o bin/ $(PROGRAMS:%=./cmd/%)
@@ -11,8 +12,10 @@ build:
 sandbox: build
 	@bin/sandbox
 
+# All tests: those of this machine, then those that need a kernel with IPVS.
 test:
 	$(GO) test ./...
+	@$(MAKE) --no-print-directory lab-test
 
 race:
 	$(GO) test -race ./...
@@ -24,8 +27,19 @@ vet:
 lint:
 	$(GO) tool staticcheck ./...
 
+# Every fuzz target in turn, for FUZZTIME each ("10s", or "200x" for a count).
+fuzz:
+	@$(GO) test -list '^Fuzz' ./... | awk '/^Fuzz/ { f[n++] = $$1 } /^ok/ { for (i = 0; i < n; i++) print $$2, f[i]; n = 0 }' | \
+	while read -r package target; do \
+		echo "fuzz $$package $$target"; \
+		$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$package" >fuzz.out 2>&1 || { cat fuzz.out; exit 1; }; \
+	done; rm -f fuzz.out
+
+# Each stage of a change's way, beside the raw floor it stands on.
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime 200x ./test/bench
+	$(GO) test -run '^$$' -bench . -benchtime 300x ./test/bench
 
 clean:
 	rm -rf bin
+
+include test/lab/lab.mk
