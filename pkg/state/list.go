@@ -28,7 +28,7 @@ func (s *Store) List(ctx context.Context, t *objects.Type, sel *objects.Selector
 	defer cancel()
 	resp, err := s.client.Get(one, base+sel.Prefix(), clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend))
 	if err != nil {
-		return Listing{}, fmt.Errorf("list %s: %w", t.Path, s.explain(ctx, err))
+		return Listing{}, fmt.Errorf("list %s: %w", t.Path, s.permit(ctx, err, prefix(base+sel.Prefix())))
 	}
 	l := Listing{Revision: resp.Header.Revision}
 	for _, kv := range resp.Kvs {

@@ -14,6 +14,7 @@ import (
 // library keeps that to itself.
 type reach struct {
 	endpoints int
+	secure    bool // a connection counts only once it has been heard through TLS
 	mu        sync.Mutex
 	failed    map[string]error // by address
 }
@@ -21,6 +22,17 @@ type reach struct {
 // dial connects to one server and remembers how that went.
 func (r *reach) dial(ctx context.Context, addr string) (net.Conn, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	if err != nil || !r.secure {
+		r.note(addr, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return dialled{conn, addr}, nil
+}
+
+// note remembers how far the last attempt to reach a server came.
+func (r *reach) note(addr string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
@@ -28,7 +40,6 @@ func (r *reach) dial(ctx context.Context, addr string) (net.Conn, error) {
 	} else {
 		delete(r.failed, addr)
 	}
-	return conn, err
 }
 
 // down returns why not one server can be dialled, or nil if one can.

@@ -143,7 +143,7 @@ func (s *Store) commit(ctx context.Context, d *draft) (answer, error) {
 	if revision, ok := s.landed(ctx, d); ok {
 		return answer{applied: true, revision: revision}, nil
 	}
-	return answer{}, s.explain(ctx, err)
+	return answer{}, s.permit(ctx, err, d.needs()...)
 }
 
 // landed looks for the draft's audit record after a transaction whose answer
