@@ -18,6 +18,9 @@ type Listing struct {
 	Objects []objects.Object
 	// Stray are keys below the type's path that are no key of that type.
 	Stray []string
+	// Malformed says which objects the selector's terms of fields could not
+	// be judged by; they are not among Objects.
+	Malformed []error
 }
 
 // List returns the objects of the type that the selector matches, in one
@@ -38,8 +41,18 @@ func (s *Store) List(ctx context.Context, t *objects.Type, sel *objects.Selector
 		case err != nil:
 			l.Stray = append(l.Stray, path)
 		case sel.Match(key):
-			l.Objects = append(l.Objects, objects.Object{Type: t, Key: key, Revision: kv.ModRevision, Raw: kv.Value})
+			l.take(sel, objects.Object{Type: t, Key: key, Revision: kv.ModRevision, Raw: kv.Value})
 		}
 	}
 	return l, nil
+}
+
+// take adds an object if what it holds is selected, too.
+func (l *Listing) take(sel *objects.Selector, o objects.Object) {
+	switch ok, err := sel.MatchFields(o); {
+	case err != nil:
+		l.Malformed = append(l.Malformed, err)
+	case ok:
+		l.Objects = append(l.Objects, o)
+	}
 }
