@@ -149,8 +149,8 @@ func (t *Type) ParseSelector(text string) (*Selector, error) {
 }
 
 func (t *Type) parseTerm(text string) (term, error) {
-	tag, expr, ok := strings.Cut(text, "=")
-	tag, negate := strings.CutSuffix(tag, "!")
+	before, expr, ok := strings.Cut(text, "=")
+	tag, negate := strings.CutSuffix(before, "!")
 	_, field := t.Field(tag)
 	switch {
 	case !ok:
@@ -176,6 +176,15 @@ func (t *Type) parseTerm(text string) (term, error) {
 		return term{}, fmt.Errorf("tag %s: %w (tags are %s)", tag, err, t.tagNames())
 	}
 	return term{tag: tag, negate: negate, pattern: pattern}, nil
+}
+
+// tagOf returns the tag of a term, "" where there is none.
+func tagOf(text string) string {
+	tag, _, ok := strings.Cut(text, "=")
+	if !ok {
+		return ""
+	}
+	return strings.TrimSuffix(tag, "!")
 }
 
 // ParseNameStart compiles the expression of conftool's tags mode ("re:EXPR"),
