@@ -62,6 +62,8 @@ func (c *confctl) selectAct(ctx context.Context, selector, text string) error {
 type action struct {
 	verb string // "get", "set" or "delete"
 	set  []objects.Setting
+	// memory is for the verbs that put a weight away or give it back.
+	memory state.Memory
 }
 
 // mutation returns what the action does to an object.
@@ -69,7 +71,7 @@ func (a action) mutation(o objects.Object) state.Mutation {
 	if a.verb == "delete" {
 		return state.Mutation{Verb: state.Delete, Object: o}
 	}
-	return state.Mutation{Verb: state.Patch, Object: o, Set: a.set}
+	return state.Mutation{Verb: state.Patch, Object: o, Set: a.set, Memory: a.memory}
 }
 
 // parseAction reads an action: the verb is what stands before the first "/".

@@ -17,14 +17,16 @@ type verb struct {
 	doing string // as announced: "Pooling"
 	set   objects.Setting
 	short string
+	// memory is what becomes of a weight: drain puts it away, pool gives it back.
+	memory state.Memory
 }
 
 func verbs() []verb {
 	return []verb{
-		{"pool", "Pooling", objects.Setting{Field: "pooled", Value: "yes"}, "Put a host into service"},
-		{"depool", "Depooling", objects.Setting{Field: "pooled", Value: "no"}, "Take a host out of service"},
-		{"drain", "Draining", objects.Setting{Field: "weight", Value: 0}, "Give a host no new connections"},
-		{"decommission", "Decommissioning", objects.Setting{Field: "pooled", Value: "inactive"}, "Remove a host from its pools"},
+		{"pool", "Pooling", objects.Setting{Field: "pooled", Value: "yes"}, "Put a host into service", state.Recall},
+		{"depool", "Depooling", objects.Setting{Field: "pooled", Value: "no"}, "Take a host out of service", state.Forget},
+		{"drain", "Draining", objects.Setting{Field: "weight", Value: 0}, "Give a host no new connections", state.Remember},
+		{"decommission", "Decommissioning", objects.Setting{Field: "pooled", Value: "inactive"}, "Remove a host from its pools", state.Forget},
 	}
 }
 
@@ -97,7 +99,7 @@ func (c *confctl) verbAct(ctx context.Context, v verb, host, service string) err
 		fmt.Fprintf(c.env.Stderr, "no objects match %s\n", sel)
 		return nil
 	}
-	return c.change(ctx, s, found.Objects, action{verb: "set", set: []objects.Setting{v.set}})
+	return c.change(ctx, s, found.Objects, action{verb: "set", set: []objects.Setting{v.set}, memory: v.memory})
 }
 
 func hostOr(env Env, host string) (string, error) {
@@ -164,7 +166,7 @@ func (h *onHost) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	muts, err := h.plan(list)
+	muts, err := h.plan(ctx, s.store, list)
 	if err != nil {
 		return err
 	}
@@ -205,24 +207,34 @@ func (h *onHost) list(ctx context.Context, s *session) ([]objects.Object, error)
 }
 
 // plan decides what is done to each object, or refuses all of it.
-func (h *onHost) plan(list []objects.Object) ([]state.Mutation, error) {
+func (h *onHost) plan(ctx context.Context, store *state.Store, list []objects.Object) ([]state.Mutation, error) {
+	all := make([]state.Mutation, len(list))
+	for i, o := range list {
+		all[i] = state.Mutation{Object: o, Set: []objects.Setting{h.verb.set}, Memory: h.verb.memory}
+	}
+	all, err := store.Recall(ctx, all)
+	if err != nil {
+		return nil, err
+	}
 	var muts []state.Mutation
-	for _, o := range list {
-		act, err := h.acts(o)
+	for _, m := range all {
+		act, err := h.acts(m)
 		if err != nil {
 			return nil, err
 		}
 		if act {
-			muts = append(muts, state.Mutation{Object: o, Set: []objects.Setting{h.verb.set}})
+			muts = append(muts, m)
 		}
 	}
 	return muts, nil
 }
 
 // acts tells whether the verb applies to an object. Nothing with weight 0 is
-// pooled, since it would get no traffic while it looks as if it did; nothing
-// inactive is pooled or depooled by the way.
-func (h *onHost) acts(o objects.Object) (bool, error) {
+// pooled, since it would get no traffic while it looks as if it did, unless it
+// was drained and gets its weight back; nothing inactive is pooled or depooled
+// by the way.
+func (h *onHost) acts(m state.Mutation) (bool, error) {
+	o := m.Object
 	value, err := objects.ParseNode(o.Raw)
 	if err != nil {
 		return false, oneLine{fmt.Errorf("%s: %w", o.Key, err)}
@@ -232,7 +244,8 @@ func (h *onHost) acts(o objects.Object) (bool, error) {
 		if value.Pooled == "inactive" && !h.force {
 			return false, withExit(exitUsage, fmt.Errorf("%s is inactive: nothing pooled (--force pools it)", o.Key))
 		}
-		if value.Pooled != "yes" && value.Weight == 0 {
+		restored := len(m.Set) > 1
+		if value.Pooled != "yes" && value.Weight == 0 && !restored {
 			fmt.Fprintln(h.env.Stdout, "You cannot pool a node where weight is equal to 0")
 			return false, withExit(exitUsage, nil)
 		}

@@ -39,6 +39,11 @@ func (d *draft) needs() []need {
 	var all []need
 	for i, o := range d.outcomes {
 		all = append(all, need{key: d.key(i), write: o.Changed})
+		if memory := d.store.memoryKey(d.key(i)); o.Changed && len(d.memoryWrites(i)) > 0 {
+			all = append(all, need{key: memory, write: true})
+		} else if len(d.memoryCompares(i)) > 0 {
+			all = append(all, need{key: memory})
+		}
 	}
 	if d.changes() {
 		all = append(all, need{key: d.auditKey, write: true})

@@ -71,6 +71,7 @@ func grantable(t *testing.T) (endpoint string, root *clientv3.Client) {
 	grant("pool-eqiad-text", "/conftool/", clientv3.PermissionType(clientv3.PermRead))
 	grant("pool-eqiad-text", "/conftool/v1/pools/eqiad/text/", clientv3.PermissionType(clientv3.PermReadWrite))
 	grant("pool-eqiad-text", "/conftool/sluice/changes/", clientv3.PermissionType(clientv3.PermReadWrite))
+	grant("pool-eqiad-text", "/conftool/sluice/drained/conftool/v1/pools/eqiad/text/", clientv3.PermissionType(clientv3.PermReadWrite))
 	_, err = admin.AuthEnable(ctx)
 	do(err)
 	return server.Endpoint(), open(clientv3.Config{Username: "root", Password: "secret-root"})
@@ -102,7 +103,7 @@ func TestRoles(t *testing.T) {
 		t.Fatalf("got %+v, %v", change, err)
 	}
 	_, err = s.Update(t.Context(), Audit{}, []Mutation{{Object: change.Objects[0].Object, Set: weight}, {Object: codfw, Set: weight}})
-	want := ": etcdserver: permission denied: user pool-eqiad-text may not write /conftool/v1/pools/codfw/text/https/cp2001"
+	want := ": etcdserver: permission denied: user pool-eqiad-text may not write /conftool/v1/pools/codfw/text/https/cp2001, write /conftool/sluice/drained/conftool/v1/pools/codfw/text/https/cp2001"
 	if err == nil || !strings.HasSuffix(err.Error(), want) {
 		t.Errorf("got  %v\nwant …%s", err, want)
 	}

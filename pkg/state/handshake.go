@@ -51,11 +51,13 @@ type heard struct {
 func (h *heard) Read(p []byte) (int, error) {
 	n, err := h.Conn.Read(p)
 	h.first.Do(func() {
-		if alert, ok := errors.AsType[*net.OpError](err); ok && alert.Op == "remote error" {
+		alert, ok := errors.AsType[*net.OpError](err)
+		switch {
+		case err == nil:
+			h.note(nil)
+		case ok && alert.Op == "remote error":
 			h.note(fmt.Errorf("%s: %w", h.RemoteAddr(), err))
-			return
 		}
-		h.note(nil)
 	})
 	return n, err
 }

@@ -60,9 +60,10 @@ func Open(cfg Config) (*Store, error) {
 	cfg.Namespace = "/" + strings.Trim(cmp.Or(cfg.Namespace, "/conftool"), "/")
 	cfg.APIVersion = cmp.Or(cfg.APIVersion, "v1")
 	cfg.Timeout = cmp.Or(cfg.Timeout, 5*time.Second)
-	reach := &reach{endpoints: len(cfg.Endpoints), failed: map[string]error{}}
+	reach := newReach(len(cfg.Endpoints))
 	dial := []grpc.DialOption{
 		grpc.WithContextDialer(reach.dial),
+		grpc.WithChainUnaryInterceptor(reach.leaveSilent),
 		// The library's own pause grows to two minutes: too long for a
 		// balancer whose store has just come back.
 		grpc.WithConnectParams(grpc.ConnectParams{
@@ -81,8 +82,7 @@ func Open(cfg Config) (*Store, error) {
 		Username:    cfg.Username,
 		Password:    cfg.Password,
 		// grpc allows no shorter interval; requests have their own timeout
-		// and watches their own pulse, this only moves a connection off a
-		// hung member of a cluster.
+		// and watches their own pulse, this only ends what nobody waits for.
 		DialKeepAliveTime:    10 * time.Second,
 		DialKeepAliveTimeout: 3 * time.Second,
 		DialOptions:          dial,
@@ -103,29 +103,13 @@ func (s *Store) base(t *objects.Type) string {
 	return s.cfg.Namespace + "/" + s.cfg.APIVersion + "/" + t.Path + "/"
 }
 
+// key returns the full key of an object.
+func (s *Store) key(o objects.Object) string { return s.base(o.Type) + o.Key.String() }
+
 // own returns the prefix of the records that are ours alone. They live beside
 // conftool's version directory, where conftool never lists.
 func (s *Store) own(kind string) string {
 	return s.cfg.Namespace + "/sluice/" + kind + "/"
-}
-
-// patience is how long a request waits while no server can even be dialled.
-// It lets a restarted server come back; the client library would go on trying
-// for as long as the request may take.
-const patience = time.Second
-
-// request bounds one request by the configured timeout, and by patience.
-func (s *Store) request(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	timer := time.AfterFunc(patience, func() {
-		if s.reach.down() != nil {
-			cancel()
-		}
-	})
-	return ctx, func() {
-		timer.Stop()
-		cancel()
-	}
 }
 
 // explain turns what the client library says into one readable line. A request
