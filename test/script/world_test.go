@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -36,7 +37,8 @@ import (
 //	spread URL N                     N requests; the distinct bodies to stdout
 //	expand FILE                      expand $NET, $ETCD, $WORK in FILE
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
-	return map[string]func(*testscript.TestScript, bool, []string){
+	all := operatorCommands()
+	maps.Copy(all, map[string]func(*testscript.TestScript, bool, []string){
 		"etcd":     func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).etcd(ts, a[0]) },
 		"key":      func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).put(ts, a[0], a[1]) },
 		"backends": func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).backends(ts, a[0]) },
@@ -46,7 +48,8 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"fetch":    fetch,
 		"spread":   spread,
 		"expand":   expand,
-	}
+	})
+	return all
 }
 
 // world is what surrounds the programs in one script.
@@ -55,6 +58,8 @@ type world struct {
 	store    *exec.Cmd
 	servers  map[string]*backend
 	fakes    []io.Closer
+	bot      *bot
+	marked   int64 // a revision of the store
 }
 
 type worldKey struct{}
