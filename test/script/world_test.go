@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/osrg/gobgp/v4/pkg/server"
 	"github.com/rogpeppe/go-internal/testscript"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -34,6 +35,8 @@ import (
 //	fetch URL FILE [HEADER…]         GET or METHOD:URL once; status line, chosen
 //	                                 headers and body go to FILE
 //	spread URL N                     N requests; the distinct bodies to stdout
+//	router ADDR                      a BGP router at ADDR:1790, AS 64601
+//	[!] route PREFIX                 wait until the router has (has not) the route
 //	expand FILE                      expand $NET, $ETCD, $WORK in FILE
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
@@ -46,6 +49,8 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"fetch":    fetch,
 		"spread":   spread,
 		"expand":   expand,
+		"router":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).startRouter(ts, a[0]) },
+		"route":    func(ts *testscript.TestScript, neg bool, a []string) { worldOf(ts).awaitRoute(ts, neg, a[0]) },
 	}
 }
 
@@ -54,6 +59,7 @@ type world struct {
 	net, dir string
 	store    *exec.Cmd
 	servers  map[string]*backend
+	router   *server.BgpServer
 	fakes    []io.Closer
 }
 
@@ -73,6 +79,9 @@ func (w *world) close() {
 	}
 	for _, f := range w.fakes {
 		_ = f.Close()
+	}
+	if w.router != nil {
+		w.router.Stop()
 	}
 }
 
