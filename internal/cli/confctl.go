@@ -49,7 +49,7 @@ func (c *confctl) command() *cobra.Command {
 	flags.BoolVar(&c.debug, "debug", false, "log what is done on stderr")
 	flags.BoolVar(&c.yaml, "yaml", false, "list what is selected as YAML before asking")
 	flags.StringVar(&c.reason, "reason", "", "`TEXT` for the history of changes: why")
-	c.root.AddCommand(c.selectCommand(), c.syncCommand())
+	c.root.AddCommand(c.selectCommand(), c.syncCommand(), c.verifyCommand(), c.statusCommand(), c.balancersCommand())
 	for _, v := range verbs() {
 		c.root.AddCommand(c.verbCommand(v))
 	}
@@ -103,7 +103,7 @@ func execute(ctx context.Context, env Env, root *cobra.Command) int {
 		return withExit(exitUsage, fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath()))
 	}
 	root.SetFlagErrorFunc(usage)
-	for _, cmd := range append(root.Commands(), root) {
+	for _, cmd := range withChildren(root) {
 		check := cmd.Args
 		if check == nil {
 			continue
@@ -115,12 +115,24 @@ func execute(ctx context.Context, env Env, root *cobra.Command) int {
 			return nil
 		}
 	}
-	args, err := conftoolArgs(root, env.Args)
-	if err != nil {
-		return finish(root.Name(), env.Stderr, usage(root, err))
+	args := env.Args
+	if !completing(args) {
+		var err error
+		if args, err = conftoolArgs(root, args); err != nil {
+			return finish(root.Name(), env.Stderr, usage(root, err))
+		}
 	}
 	root.SetArgs(args)
 	return finish(root.Name(), env.Stderr, root.ExecuteContext(ctx))
+}
+
+// withChildren returns a command and all below it.
+func withChildren(cmd *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{cmd}
+	for _, child := range cmd.Commands() {
+		all = append(all, withChildren(child)...)
+	}
+	return all
 }
 
 // exactly wants these arguments, which it names in its error.

@@ -34,18 +34,22 @@ import (
 //	fetch URL FILE [HEADER…]         GET or METHOD:URL once; status line, chosen
 //	                                 headers and body go to FILE
 //	spread URL N                     N requests; the distinct bodies to stdout
+//	registered NAME…                 wait until these balancers have registered
+//	exitcode N PROGRAM ARG…          run a program that must exit N
 //	expand FILE                      expand $NET, $ETCD, $WORK in FILE
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"etcd":     func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).etcd(ts, a[0]) },
-		"key":      func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).put(ts, a[0], a[1]) },
-		"backends": func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).backends(ts, a[0]) },
-		"backend":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).behave(ts, a[0], a[1]) },
-		"fakelb":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).fakeLB(ts, a[0], a[1]) },
-		"await":    await,
-		"fetch":    fetch,
-		"spread":   spread,
-		"expand":   expand,
+		"etcd":       func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).etcd(ts, a[0]) },
+		"key":        func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).put(ts, a[0], a[1]) },
+		"backends":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).backends(ts, a[0]) },
+		"backend":    func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).behave(ts, a[0], a[1]) },
+		"fakelb":     func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).fakeLB(ts, a[0], a[1]) },
+		"registered": func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).registered(ts, a) },
+		"exitcode":   exitCode,
+		"await":      await,
+		"fetch":      fetch,
+		"spread":     spread,
+		"expand":     expand,
 	}
 }
 
