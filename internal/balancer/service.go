@@ -158,10 +158,14 @@ func (s *service) table(a coordinator.Assignment) dataplane.Service {
 	t := dataplane.Service{ID: s.id, Scheduler: s.spec.Scheduler, OnePacket: s.spec.OnePacket}
 	s.account(a)
 	t.Destinations = append(t.Destinations, s.legacy...)
+	forward := dataplane.Direct
+	if s.spec.Tunnel {
+		forward = dataplane.Tunnel
+	}
 	for _, m := range a.Members {
 		if m.Serving {
 			t.Destinations = append(t.Destinations, dataplane.Destination{
-				Addr: s.address(m.Backend), Weight: m.Weight, Forward: dataplane.Direct,
+				Addr: s.address(m.Backend), Weight: m.Weight, Forward: forward,
 			})
 		}
 	}

@@ -128,7 +128,7 @@ func checkCommand() *cobra.Command {
 			for _, option := range config.Ignored {
 				fmt.Fprintf(cmd.OutOrStdout(), "ignored: %s\n", option)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d services, no errors\n", args[0], len(config.Services))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: no errors, services: %d\n", args[0], len(config.Services))
 			return nil
 		},
 	}

@@ -67,7 +67,11 @@ func (p *program) start() error {
 		p.Log.Warn("option ignored", "option", option)
 	}
 	board := lbstatus.NewBoard(names...)
-	if err := p.serve(board); err != nil {
+	speaker, err := p.speaker()
+	if err != nil {
+		return err
+	}
+	if err := p.serve(board, speaker); err != nil {
 		return err
 	}
 	plane, err := openPlane(p.Config, p.Log, p.Ops)
@@ -81,10 +85,6 @@ func (p *program) start() error {
 	p.life.start("checks", checks.Run)
 	neighbours := balancer.Neighbours{
 		Tables: tables, Checks: checks, Connections: plane.connections, Board: board, Log: p.Log,
-	}
-	speaker, err := p.speaker()
-	if err != nil {
-		return err
 	}
 	if speaker != nil {
 		neighbours.Routes = speaker
@@ -139,14 +139,14 @@ func (p *program) follow(engine *balancer.Engine) error {
 			return sources.Follow(ctx, svc, func(h lb.Heard) { engine.Hear(ctx, h) })
 		})
 	}
-	switch g := p.Config.Global; {
-	case !g.Registration.On:
+	g := p.Config.Global
+	if !g.Registration.On {
 		p.Log.Warn("not registered: operators' tools will not find this balancer by themselves")
-	default:
-		p.life.start("registration", func(ctx context.Context) error {
-			return sources.Register(ctx, g.Name, g.StatusURLs(), p.Config.Services)
-		})
+		return nil
 	}
+	p.life.start("registration", func(ctx context.Context) error {
+		return sources.Register(ctx, g.Name, g.StatusURLs(), p.Config.Services)
+	})
 	return nil
 }
 
@@ -174,8 +174,9 @@ const (
 )
 
 // serve starts the status server on every configured address.
-func (p *program) serve(board *lbstatus.Board) error {
-	handler := routes(board, p.Config.Global.Name)
+func (p *program) serve(board *lbstatus.Board, speaker *bgp.Speaker) error {
+	peers := newBGPCollector(p.Config.Global.BGP, func() []bgp.PeerState { return speaker.Peers() })
+	handler := routes(board, p.Config.Global.Name, newRegistry(board, version(), peers))
 	for _, addr := range p.Config.Global.Listen() {
 		listener, err := net.Listen("tcp", addr.String())
 		if err != nil {

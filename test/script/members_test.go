@@ -13,18 +13,18 @@ import (
 	"github.com/sluice-lb/sluice/pkg/state"
 )
 
-// registered waits until exactly these balancers are members that live.
-func (w *world) registered(ts *testscript.TestScript, names []string) {
+// members waits until exactly these balancers are members that live.
+func (w *world) members(ts *testscript.TestScript, names []string) {
 	store, err := state.Open(state.Config{Endpoints: []string{"http://" + w.etcdAddr()}})
 	ts.Check(err)
 	defer store.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	for {
-		members, err := store.Members(ctx)
+		list, err := store.Members(ctx)
 		ts.Check(err)
 		var alive []string
-		for _, m := range members {
+		for _, m := range list {
 			if m.Alive {
 				alive = append(alive, m.Name)
 			}
@@ -35,8 +35,8 @@ func (w *world) registered(ts *testscript.TestScript, names []string) {
 	}
 }
 
-// exitCode runs a program that must end with this code.
-func exitCode(ts *testscript.TestScript, _ bool, args []string) {
+// exits runs a program that must end with this code.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	got := 0

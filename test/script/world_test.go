@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/osrg/gobgp/v4/pkg/server"
 	"github.com/rogpeppe/go-internal/testscript"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -34,22 +35,26 @@ import (
 //	fetch URL FILE [HEADER…]         GET or METHOD:URL once; status line, chosen
 //	                                 headers and body go to FILE
 //	spread URL N                     N requests; the distinct bodies to stdout
-//	registered NAME…                 wait until these balancers have registered
-//	exitcode N PROGRAM ARG…          run a program that must exit N
+//	router ADDR                      a BGP router at ADDR:1790, AS 64601
+//	[!] route PREFIX                 wait until the router has (has not) the route
+//	members NAME…                    wait until exactly these balancers live
+//	exits N PROGRAM ARG…             run a program that must exit N
 //	expand FILE                      expand $NET, $ETCD, $WORK in FILE
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
-		"etcd":       func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).etcd(ts, a[0]) },
-		"key":        func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).put(ts, a[0], a[1]) },
-		"backends":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).backends(ts, a[0]) },
-		"backend":    func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).behave(ts, a[0], a[1]) },
-		"fakelb":     func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).fakeLB(ts, a[0], a[1]) },
-		"registered": func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).registered(ts, a) },
-		"exitcode":   exitCode,
-		"await":      await,
-		"fetch":      fetch,
-		"spread":     spread,
-		"expand":     expand,
+		"etcd":     func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).etcd(ts, a[0]) },
+		"key":      func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).put(ts, a[0], a[1]) },
+		"backends": func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).backends(ts, a[0]) },
+		"backend":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).behave(ts, a[0], a[1]) },
+		"fakelb":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).fakeLB(ts, a[0], a[1]) },
+		"members":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).members(ts, a) },
+		"exits":    exits,
+		"await":    await,
+		"fetch":    fetch,
+		"spread":   spread,
+		"expand":   expand,
+		"router":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).startRouter(ts, a[0]) },
+		"route":    func(ts *testscript.TestScript, neg bool, a []string) { worldOf(ts).awaitRoute(ts, neg, a[0]) },
 	}
 }
 
@@ -58,6 +63,7 @@ type world struct {
 	net, dir string
 	store    *exec.Cmd
 	servers  map[string]*backend
+	router   *server.BgpServer
 	fakes    []io.Closer
 }
 
@@ -77,6 +83,9 @@ func (w *world) close() {
 	}
 	for _, f := range w.fakes {
 		_ = f.Close()
+	}
+	if w.router != nil {
+		w.router.Stop()
 	}
 }
 
