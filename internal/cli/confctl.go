@@ -33,8 +33,13 @@ type confctl struct {
 
 func (c *confctl) command() *cobra.Command {
 	c.root = &cobra.Command{
-		Use:              "confctl [FLAGS] MODE …",
-		Short:            "Show and change the state of servers, services and sites",
+		Use:   "confctl [FLAGS] MODE …",
+		Short: "Show and change the state of servers, services and sites",
+		Long: "Show and change the state of servers, services and sites, find out whether balancers have taken it up,\n" +
+			"and see who changed what. The flags here stand before the mode, those of a mode behind it.",
+		Example: "  confctl select 'dc=eqiad,service=https' get\n" +
+			"  confctl --reason T1234 select name=cp1001.eqiad.wmnet set/pooled=no --wait\n" +
+			"  confctl status",
 		Version:          version(),
 		TraverseChildren: true,
 		Args:             c.noMode,

@@ -19,6 +19,9 @@ func (c *confctl) selectCommand() *cobra.Command {
 		Short: "Act on the objects that match TAG=REGEX[,TAG=REGEX…]",
 		Long: "Act on the objects that match TAG=REGEX[,TAG=REGEX…]; each expression matches the whole value.\n\n" +
 			"Actions: get, set/FIELD=VALUE[:FIELD=VALUE…], set/@FILE (YAML), delete.",
+		Example: "  confctl select name=cp1001.eqiad.wmnet get\n" +
+			"  confctl select 'dc=eqiad,cluster=cache_.*' set/pooled=no:weight=0\n" +
+			"  confctl select 'name=cp1001.*' set/pooled=yes --wait=1m",
 		Args: exactly("SELECTOR", "ACTION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.selectAct(cmd.Context(), args[0], args[1], care)

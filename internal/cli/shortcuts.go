@@ -60,9 +60,11 @@ func (c *confctl) verbCommand(v verb) *cobra.Command {
 	var host, service string
 	var care care
 	cmd := &cobra.Command{
-		Use:   v.name + " [--hostname HOST] [--service SERVICE]",
-		Short: v.short,
-		Args:  exactly(),
+		Use:     v.name + " [--hostname HOST] [--service SERVICE]",
+		Short:   v.short,
+		Long:    v.short + ": all its services, or the one named, as field " + v.set.Field + ".",
+		Example: "  confctl " + v.name + "\n  confctl " + v.name + " --hostname cp1001.eqiad.wmnet --service https --wait",
+		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.verbAct(cmd.Context(), v, host, service, care)
 		},
@@ -131,13 +133,18 @@ type onHost struct {
 
 // shortcut is the program of one verb: pool [SERVICE].
 func shortcut(ctx context.Context, env Env, v verb) int {
-	h := &onHost{env: env, verb: v}
+	return execute(ctx, env, (&onHost{env: env, verb: v}).command())
+}
+
+func (h *onHost) command() *cobra.Command {
+	v := h.verb
 	h.cmd = &cobra.Command{
-		Use:   v.name + " [SERVICE]",
-		Short: v.short,
-		Long:  v.short + ": all its services, or the one named.",
-		Args:  cobra.MaximumNArgs(1),
-		RunE:  func(cmd *cobra.Command, args []string) error { return h.run(cmd.Context(), args) },
+		Use:     v.name + " [SERVICE]",
+		Short:   v.short,
+		Long:    v.short + ": all its services, or the one named.",
+		Example: "  " + v.name + "\n  " + v.name + " https --wait",
+		Args:    cobra.MaximumNArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return h.run(cmd.Context(), args) },
 	}
 	flags := h.cmd.Flags()
 	configFlags(flags)
@@ -148,7 +155,7 @@ func shortcut(ctx context.Context, env Env, v verb) int {
 	h.care.flags(h.cmd)
 	h.care.verifyFlag(h.cmd)
 	flags.Bool("quiet", false, "do not announce what was done")
-	return execute(ctx, env, h.cmd)
+	return h.cmd
 }
 
 func (h *onHost) run(ctx context.Context, args []string) error {

@@ -30,7 +30,7 @@ func (c *confctl) verifyCommand() *cobra.Command {
 		Short: "Ask every balancer whether what is said is in force",
 		Long: "Ask every balancer that serves a selected object whether what is said of it is in force:\n" +
 			"pooled=yes is enabled, up and pooled; no is disabled and not pooled; inactive is absent.\n\n" +
-			"A balancer that does not answer, or has not got as far as the object's last change, confirms nothing.\n" +
+			"A balancer that does not answer, or has not got as far as the object's last change, confirms nothing.\n\n" +
 			"Exit codes: 0 all confirmed; 127 not, or there was nobody to ask; 1 the present state could not be read.",
 		Example: "  confctl verify name=cp1001.eqiad.wmnet\n" +
 			"  confctl verify 'dc=eqiad,service=https' --timeout 20s\n" +
