@@ -116,11 +116,17 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
+// Program returns the command of lbd, with all that is below it, as --help
+// shows it. It is for reading, not for running.
+func Program() *cobra.Command { return command(Env{}) }
+
 func checkCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "check-config FILE",
-		Short: "say everything that is wrong with a configuration",
-		Args:  usageArgs(cobra.ExactArgs(1)),
+		Use:     "check-config FILE",
+		Short:   "say everything that is wrong with a configuration",
+		Long:    "Say everything that is wrong with a configuration, each with its line, and the options nobody looks at.",
+		Example: "  lbd check-config /etc/pybal/pybal.conf",
+		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			config, err := ReadConfig(args[0], health.Validate)
 			if err != nil {

@@ -163,8 +163,24 @@ func (p *program) follow() error {
 	for _, svc := range p.Config.Services {
 		p.followOne(svc)
 	}
+	if !p.Config.Global.Registration.On {
+		p.Log.Warn("not registered: operators' tools will not find this balancer by themselves")
+		return nil
+	}
+	p.register()
 	return nil
 }
+
+// register starts the task that makes the balancer known in the stores.
+func (p *program) register() {
+	global, services := p.Config.Global, p.Config.Services
+	p.life.start(registration, func(ctx context.Context) error {
+		return p.sources.Register(ctx, global.Name, global.StatusURLs(), services)
+	})
+}
+
+// registration is the name of that task.
+const registration = "registration"
 
 // followOne starts the task that hears one service's source.
 func (p *program) followOne(svc lb.Service) {

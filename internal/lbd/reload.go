@@ -41,6 +41,10 @@ func (p *program) reload(ctx context.Context, r Reloading) {
 			p.followOne(svc)
 		}
 	}
+	if p.Config.Global.Registration.On && !slices.EqualFunc(old.Services, r.Config.Services, samePool) {
+		p.life.end(registration)
+		p.register()
+	}
 	p.stale.Store(false)
 	p.Log.Info("configuration reloaded", "services", len(r.Config.Services))
 }
@@ -65,6 +69,9 @@ func (p *program) acceptable(config *Config) error {
 func sameSource(a, b lb.Service) bool {
 	return a.Source == b.Source && a.VIP.Addr().Is6() == b.VIP.Addr().Is6()
 }
+
+// samePool tells whether the two are one pool to whoever looks us up.
+func samePool(a, b lb.Service) bool { return a.Name == b.Name && a.Source == b.Source }
 
 func serviceNamed(config *Config, name string) (lb.Service, bool) {
 	i := slices.IndexFunc(config.Services, func(s lb.Service) bool { return s.Name == name })

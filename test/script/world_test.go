@@ -40,6 +40,8 @@ import (
 //	lbd FILE                         run lbd on the userspace plane with that
 //	                                 configuration, its log in lbd.log
 //	signal HUP|TERM                  send it to that lbd; TERM waits for its end
+//	members NAME…                    wait until exactly these balancers live
+//	exits N PROGRAM ARG…             run a program that must exit N
 //	expand FILE                      expand $NET, $ETCD, $WORK in FILE
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
@@ -48,6 +50,8 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"backends": func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).backends(ts, a[0]) },
 		"backend":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).behave(ts, a[0], a[1]) },
 		"fakelb":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).fakeLB(ts, a[0], a[1]) },
+		"members":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).members(ts, a) },
+		"exits":    exits,
 		"await":    await,
 		"fetch":    fetch,
 		"spread":   spread,
