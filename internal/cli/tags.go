@@ -144,7 +144,7 @@ func (c *confctl) tagsAct(ctx context.Context, at *directory, text, name string)
 		fmt.Fprintf(c.env.Stderr, "no objects in %s match %s\n", at.path, name)
 		return nil
 	case len(chosen) == 0:
-		return fmt.Errorf("Entity %s doesn't exist", objects.Key{Tags: at.path, Name: name}) // conftool's words
+		return noEntity(objects.Key{Tags: at.path, Name: name}.String())
 	}
 	job := task{action: text, selector: fmt.Sprintf("%s (tags: ['%s'])", name, strings.Join(at.typed, "', '"))}
 	if several && act.verb != "edit" && (name == "all" || total <= 2*len(chosen)) {
@@ -154,6 +154,11 @@ func (c *confctl) tagsAct(ctx context.Context, at *directory, text, name string)
 	}
 	return c.act(ctx, at.session, chosen, act, job)
 }
+
+// noEntity is the error of an object that is not there, in conftool's words.
+type noEntity string
+
+func (e noEntity) Error() string { return "Entity " + string(e) + " doesn't exist" }
 
 // tagsGet shows objects. "get all" is special in conftool: one JSON object of
 // everything that is stored.
