@@ -28,9 +28,10 @@ func TestTableLinesUpWithAndWithoutColour(t *testing.T) {
 }
 
 func TestTableForPrograms(t *testing.T) {
-	for f, want := range map[format]string{
-		asJSON:  "[\n  {\n    \"n\": 1\n  },\n  {\n    \"n\": 2\n  }\n]\n",
-		asLines: "{\"n\":1}\n{\"n\":2}\n",
+	for f, want := range map[string]string{
+		formatJSON:  "[\n  {\n    \"n\": 1\n  },\n  {\n    \"n\": 2\n  }\n]\n",
+		formatYAML:  "- n: 1\n- n: 2\n",
+		formatLines: "{\"n\":1}\n{\"n\":2}\n",
 	} {
 		var out bytes.Buffer
 		if err := sample().print(Env{Stdout: &out}, f); err != nil {
@@ -41,7 +42,7 @@ func TestTableForPrograms(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	if err := (&table{}).print(Env{Stdout: &out}, asJSON); err != nil || out.String() != "[]\n" {
+	if err := (&table{}).print(Env{Stdout: &out}, formatJSON); err != nil || out.String() != "[]\n" {
 		t.Errorf("nothing: %q, %v", out.String(), err)
 	}
 }

@@ -15,6 +15,8 @@ type Audit struct {
 	Host    string   `json:"host"`
 	Command []string `json:"command"`
 	Reason  string   `json:"reason,omitempty"`
+	// Undoes is the ID of the change that this one takes back.
+	Undoes string `json:"undoes,omitempty"`
 }
 
 // record is the audit record of one transaction, stored at
@@ -24,7 +26,10 @@ type record struct {
 	Part int       `json:"part"`
 	Time time.Time `json:"time"`
 	Audit
-	Objects []recordObject `json:"objects"`
+	Objects []recordObject `json:"objects,omitempty"`
+	// Void marks a record that keeps a transaction whose answer was lost from
+	// ever being carried out: nothing was changed.
+	Void bool `json:"void,omitempty"`
 }
 
 // recordObject is one changed object: its full key and its value before and
@@ -33,6 +38,10 @@ type recordObject struct {
 	Key    string          `json:"key"`
 	Before json.RawMessage `json:"before,omitempty"`
 	After  json.RawMessage `json:"after,omitempty"`
+	// Garbage is the value before if it was not even JSON.
+	Garbage []byte `json:"garbage,omitempty"`
+	// Recalled says that the change gave back a remembered weight.
+	Recalled bool `json:"recalled,omitempty"`
 }
 
 func (r record) key() string { return fmt.Sprintf("%s/%04d", r.ID, r.Part) }

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -11,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -154,21 +153,16 @@ func (s *Store) advance(ctx context.Context, prefix string, snap Snapshot, resp 
 }
 
 func (s *Store) snapshot(ctx context.Context, prefix string) (Snapshot, error) {
-	one, cancel := s.request(ctx)
-	defer cancel()
-	resp, err := s.client.Get(one, prefix, clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend))
+	var snap Snapshot
+	var err error
+	snap.Revision, err = s.scan(ctx, prefix, 0, func(e Entry) { snap.Entries = append(snap.Entries, e) })
+	if errors.Is(err, rpctypes.ErrCompacted) {
+		return Snapshot{}, errRelist // between two pages
+	}
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("list %s: %w", prefix, s.explain(ctx, err))
 	}
-	snap := Snapshot{Revision: resp.Header.Revision, Entries: make([]Entry, 0, len(resp.Kvs))}
-	for _, kv := range resp.Kvs {
-		snap.Entries = append(snap.Entries, entry(kv, prefix))
-	}
 	return snap, nil
-}
-
-func entry(kv *mvccpb.KeyValue, prefix string) Entry {
-	return Entry{Key: string(bytes.TrimPrefix(kv.Key, []byte(prefix))), Value: kv.Value, Revision: kv.ModRevision}
 }
 
 // merge returns a copy of entries with the events applied.
