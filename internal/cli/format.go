@@ -101,7 +101,8 @@ func printTable(w io.Writer, t *objects.Type, list []objects.Object) error {
 	for _, f := range t.Fields {
 		head = append(head, f.Name)
 	}
-	table := plainTable(w, head)
+	var text strings.Builder
+	table := plainTable(&text, head)
 	for _, o := range list {
 		var row []string
 		for _, tag := range append(append([]string{}, t.Tags...), "name") {
@@ -123,7 +124,13 @@ func printTable(w io.Writer, t *objects.Type, list []objects.Object) error {
 			return err
 		}
 	}
-	return table.Render()
+	if err := table.Render(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(text.String()) {
+		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
+	}
+	return nil
 }
 
 // plainTable is a table without lines, which grep and awk can read.

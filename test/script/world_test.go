@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -41,17 +42,16 @@ import (
 //	                                 configuration, its log in lbd.log
 //	signal HUP|TERM                  send it to that lbd; TERM waits for its end
 //	members NAME…                    wait until exactly these balancers live
-//	exits N PROGRAM ARG…             run a program that must exit N
 //	expand FILE                      expand $NET, $ETCD, $WORK in FILE
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
-	return map[string]func(*testscript.TestScript, bool, []string){
+	all := operatorCommands()
+	maps.Copy(all, map[string]func(*testscript.TestScript, bool, []string){
 		"etcd":     func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).etcd(ts, a[0]) },
 		"key":      func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).put(ts, a[0], a[1]) },
 		"backends": func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).backends(ts, a[0]) },
 		"backend":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).behave(ts, a[0], a[1]) },
 		"fakelb":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).fakeLB(ts, a[0], a[1]) },
 		"members":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).members(ts, a) },
-		"exits":    exits,
 		"await":    await,
 		"fetch":    fetch,
 		"spread":   spread,
@@ -60,7 +60,8 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"signal":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).signal(ts, a[0]) },
 		"router":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).startRouter(ts, a[0]) },
 		"route":    func(ts *testscript.TestScript, neg bool, a []string) { worldOf(ts).awaitRoute(ts, neg, a[0]) },
-	}
+	})
+	return all
 }
 
 // world is what surrounds the programs in one script.
@@ -71,6 +72,8 @@ type world struct {
 	servers  map[string]*backend
 	router   *server.BgpServer
 	fakes    []io.Closer
+	bot      *bot
+	marked   int64 // a revision of the store
 }
 
 type worldKey struct{}
