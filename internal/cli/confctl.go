@@ -30,6 +30,7 @@ type confctl struct {
 	yaml       bool
 	output     string
 	writeFlags
+	waiting
 	stdin *bufio.Reader
 	root  *cobra.Command
 }
@@ -56,7 +57,7 @@ func (c *confctl) command() *cobra.Command {
 	flags.BoolVar(&c.quiet, "quiet", false, "do not announce what was done")
 	flags.BoolVar(&c.debug, "debug", false, "log what is done on stderr")
 	flags.BoolVar(&c.yaml, "yaml", false, "YAML where conftool has it: what is selected before asking, and tags … get all")
-	c.planFlags(flags)
+	c.writeFlags.add(flags)
 	c.outputFlag(flags)
 	c.root.AddCommand(c.selectCommand(), c.tagsCommand(), c.syncCommand(), c.verifyCommand(), c.statusCommand(), c.balancersCommand())
 	for _, v := range verbs() {

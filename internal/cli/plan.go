@@ -42,18 +42,18 @@ func (s *session) plan(ctx context.Context, muts []state.Mutation) (p plan, err 
 
 // dryRun prints the plan and ends as the command would: refused where the guard
 // would refuse.
-func (s *session) dryRun(ctx context.Context, env Env, muts []state.Mutation, with care) error {
+func (s *session) dryRun(ctx context.Context, env Env, muts []state.Mutation, force bool) error {
 	p, err := s.plan(ctx, muts)
 	if err != nil {
 		return err
 	}
 	p.print(env.Stdout, len(muts))
-	return s.refusal(p, with)
+	return s.refusal(p, force)
 }
 
 // refusal is the guard's, unless it is forced or turned off.
-func (s *session) refusal(p plan, with care) error {
-	if with.force || !s.config.Guard {
+func (s *session) refusal(p plan, force bool) error {
+	if force || !s.config.Guard {
 		return nil
 	}
 	return p.guard.refusal()

@@ -39,16 +39,15 @@ func tryExample(t *testing.T, cmd *cobra.Command, line string) {
 		if program.Name() != words[0] {
 			continue
 		}
-		args := words[1:]
+		args, err := conftoolArgs(program, words[1:])
 		if program.Name() == restartProgram {
-			args, _ = spreadLists(args, "--pools", "--services")
+			args, err = spreadLists(words[1:], "--pools", "--services")
 		}
-		args, err := conftoolArgs(program, args)
-		if err != nil {
-			t.Errorf("example %q: %v", line, err)
-			continue
+		var found *cobra.Command
+		var rest []string
+		if err == nil {
+			found, rest, err = program.Traverse(args)
 		}
-		found, rest, err := program.Traverse(args)
 		if err == nil {
 			err = found.ParseFlags(rest)
 		}

@@ -70,8 +70,8 @@ func (c *confctl) verbCommand(v verb) *cobra.Command {
 			return c.verbAct(cmd.Context(), v, host, service)
 		},
 	}
-	c.writeFlags.add(cmd)
-	c.verifyFlag(cmd)
+	c.writeFlags.add(cmd.Flags())
+	c.waiting.add(cmd.Flags())
 	cmd.Flags().StringVar(&host, "hostname", "", "`HOST` to act on; this one unless given")
 	cmd.Flags().StringVar(&service, "service", "", "`SERVICE` to act on; all of the host's unless given")
 	c.suggest(cmd, "hostname", completeHosts)
@@ -134,6 +134,7 @@ type onHost struct {
 	dc      string
 	service string
 	writeFlags
+	waiting
 }
 
 // shortcut is the program of one verb: pool [SERVICE].
@@ -155,9 +156,9 @@ func (h *onHost) command() *cobra.Command {
 	configFlags(flags)
 	flags.StringVar(&h.host, "hostname", "", "`HOST` to act on; this one unless given")
 	flags.StringVar(&h.dc, "dc", "", "only the host's services in this datacenter")
-	flags.BoolVar(&h.force, "force", false, "act on services that are inactive, too, and where too few healthy servers would be left")
-	h.writeFlags.add(h.cmd)
-	h.verifyFlag(h.cmd)
+	h.writeFlags.add(flags)
+	h.waiting.add(flags)
+	flags.Lookup("force").Usage = "act on services that are inactive, too, and whatever the load balancers' pools can bear"
 	flags.Bool("quiet", false, "announce nothing; nothing is announced anyway, this is for scripts")
 	return h.cmd
 }
@@ -188,9 +189,9 @@ func (h *onHost) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if h.dryRun {
-		return s.dryRun(ctx, h.env, muts, h.care)
+		return s.dryRun(ctx, h.env, muts, h.force)
 	}
-	if err := h.before(ctx, h.env, s, muts); err != nil {
+	if err := s.guarded(ctx, muts, h.force); err != nil {
 		return err
 	}
 	fmt.Fprintf(h.env.Stdout, "%s %s on %s\n", h.verb.doing, h.what(), h.host)
@@ -199,7 +200,7 @@ func (h *onHost) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return h.after(ctx, h.env, s, change)
+	return h.waiting.after(ctx, s, change)
 }
 
 // what names the services acted on.

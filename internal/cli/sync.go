@@ -32,10 +32,9 @@ func (c *confctl) syncCommand() *cobra.Command {
 			return run.sync(cmd.Context())
 		},
 	}
-	c.planFlags(cmd.Flags())
+	c.writeFlags.add(cmd.Flags())
 	cmd.Flags().Lookup("dry-run").Usage = "only say what would be done"
-	cmd.Flags().BoolVar(&c.force, "force", false,
-		fmt.Sprintf("also remove objects that are pooled, or more than %d %% of a type", int(maxRemoved*100)))
+	cmd.Flags().Lookup("force").Usage = fmt.Sprintf("also remove objects that are pooled, or more than %d %% of a type", int(maxRemoved*100))
 	return cmd
 }
 

@@ -42,7 +42,6 @@ import (
 //	                                 configuration, its log in lbd.log
 //	signal HUP|TERM                  send it to that lbd; TERM waits for its end
 //	members NAME…                    wait until exactly these balancers live
-//	exits N PROGRAM ARG…             run a program that must exit N
 //	expand FILE                      expand $NET, $ETCD, $WORK in FILE
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	all := operatorCommands()
@@ -53,7 +52,6 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"backend":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).behave(ts, a[0], a[1]) },
 		"fakelb":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).fakeLB(ts, a[0], a[1]) },
 		"members":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).members(ts, a) },
-		"exits":    exits,
 		"await":    await,
 		"fetch":    fetch,
 		"spread":   spread,
