@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -141,7 +142,7 @@ func (s *Store) transact(ctx context.Context, rec record, muts []Mutation) ([]Ou
 	if err != nil {
 		return nil, 0, err
 	}
-	for {
+	for crowd := crowdPause; ; crowd = min(2*crowd, maxCrowdPause) {
 		a, err := s.commit(ctx, draft)
 		switch {
 		case err != nil:
@@ -152,8 +153,22 @@ func (s *Store) transact(ctx context.Context, rec record, muts []Mutation) ([]Ou
 		if err := draft.rebase(a.found); err != nil {
 			return nil, 0, err
 		}
+		// Not at once: of many writers on one object only one gets through,
+		// and the others' attempts are in its way.
+		select {
+		case <-ctx.Done():
+			return nil, 0, fmt.Errorf("write %s: %w", subject(muts), ctx.Err())
+		case <-time.After(rand.N(crowd)):
+		}
 	}
 }
+
+// Bounds of the random pause before a transaction is tried again that somebody
+// else's change got in the way of.
+const (
+	crowdPause    = 2 * time.Millisecond
+	maxCrowdPause = 128 * time.Millisecond
+)
 
 // answer is what became of one transaction.
 type answer struct {
