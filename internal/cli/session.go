@@ -36,7 +36,11 @@ func openSession(env Env, flags *pflag.FlagSet, program, reason string) (*sessio
 	if err != nil {
 		return nil, err
 	}
-	store, err := state.Open(c.store())
+	cfg, err := c.store()
+	if err != nil {
+		return nil, err
+	}
+	store, err := state.Open(cfg)
 	if err != nil {
 		return nil, withExit(exitBackend, err)
 	}

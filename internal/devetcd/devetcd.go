@@ -25,6 +25,9 @@ type Options struct {
 	Listen string
 	// AutoCompact, if set, keeps only that many revisions of history.
 	AutoCompact int64
+	// CertFile, KeyFile and CAFile, if set, make the server speak TLS to its
+	// clients and want certificates of that authority from them.
+	CertFile, KeyFile, CAFile string
 }
 
 // Server is one running single-member etcd.
@@ -99,7 +102,13 @@ func config(opts Options) (*embed.Config, error) {
 	if listen == "" {
 		listen = "127.0.0.1:0"
 	}
-	client, err := url.Parse("http://" + listen)
+	scheme := "http://"
+	if opts.CertFile != "" {
+		scheme = "https://"
+		cfg.ClientTLSInfo.CertFile, cfg.ClientTLSInfo.KeyFile = opts.CertFile, opts.KeyFile
+		cfg.ClientTLSInfo.TrustedCAFile, cfg.ClientTLSInfo.ClientCertAuth = opts.CAFile, true
+	}
+	client, err := url.Parse(scheme + listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen address %q: %w", listen, err)
 	}
@@ -114,7 +123,10 @@ func config(opts Options) (*embed.Config, error) {
 func (s *Server) Addr() string { return s.etcd.Clients[0].Addr().String() }
 
 // Endpoint returns the client URL.
-func (s *Server) Endpoint() string { return "http://" + s.Addr() }
+func (s *Server) Endpoint() string {
+	cfg := s.etcd.Config()
+	return cfg.ListenClientUrls[0].Scheme + "://" + s.Addr()
+}
 
 // Close stops the server, removes a temporary data directory, and is safe to
 // call twice.

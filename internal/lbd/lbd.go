@@ -139,6 +139,14 @@ func (p *program) follow(engine *balancer.Engine) error {
 			return sources.Follow(ctx, svc, func(h lb.Heard) { engine.Hear(ctx, h) })
 		})
 	}
+	switch g := p.Config.Global; {
+	case !g.Registration.On:
+		p.Log.Warn("not registered: operators' tools will not find this balancer by themselves")
+	default:
+		p.life.start("registration", func(ctx context.Context) error {
+			return sources.Register(ctx, g.Name, g.StatusURLs(), p.Config.Services)
+		})
+	}
 	return nil
 }
 

@@ -18,6 +18,9 @@ type Listing struct {
 	Objects []objects.Object
 	// Stray are keys below the type's path that are no key of that type.
 	Stray []string
+	// Malformed says which objects the selector's terms of fields could not
+	// be judged by; they are not among Objects.
+	Malformed []error
 }
 
 // List returns the objects of the type that the selector matches, touching only
@@ -30,7 +33,7 @@ func (s *Store) List(ctx context.Context, t *objects.Type, sel *objects.Selector
 			continue // between two pages
 		}
 		if err != nil {
-			return Listing{}, fmt.Errorf("list %s: %w", t.Path, s.explain(ctx, err))
+			return Listing{}, fmt.Errorf("list %s: %w", t.Path, s.permit(ctx, err, prefix(s.base(t)+sel.Prefix())))
 		}
 		return l, nil
 	}
@@ -45,8 +48,18 @@ func (s *Store) list(ctx context.Context, t *objects.Type, sel *objects.Selector
 		case err != nil:
 			l.Stray = append(l.Stray, path)
 		case sel.Match(key):
-			l.Objects = append(l.Objects, objects.Object{Type: t, Key: key, Revision: e.Revision, Raw: e.Value})
+			l.take(sel, objects.Object{Type: t, Key: key, Revision: e.Revision, Raw: e.Value})
 		}
 	})
 	return l, err
+}
+
+// take adds an object if what it holds is selected, too.
+func (l *Listing) take(sel *objects.Selector, o objects.Object) {
+	switch ok, err := sel.MatchFields(o); {
+	case err != nil:
+		l.Malformed = append(l.Malformed, err)
+	case ok:
+		l.Objects = append(l.Objects, o)
+	}
 }

@@ -16,6 +16,7 @@ import (
 // connections there are. The client library keeps that to itself.
 type reach struct {
 	endpoints int
+	secure    bool // a connection counts only once it has been heard through TLS
 	mu        sync.Mutex
 	failed    map[string]error             // by address as dialled
 	conns     map[string]map[net.Conn]bool // by the server's address
@@ -28,13 +29,30 @@ func newReach(endpoints int) *reach {
 // dial connects to one server and remembers how that went.
 func (r *reach) dial(ctx context.Context, addr string) (net.Conn, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	if err != nil || !r.secure {
+		r.note(addr, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return dialled{r.track(conn), addr}, nil
+}
+
+// note remembers how far the last attempt to reach a server came.
+func (r *reach) note(addr string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
 		r.failed[addr] = err
-		return nil, err
+	} else {
+		delete(r.failed, addr)
 	}
-	delete(r.failed, addr)
+}
+
+// track keeps a connection at hand until it is closed.
+func (r *reach) track(conn net.Conn) net.Conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	server := conn.RemoteAddr().String()
 	if r.conns[server] == nil {
 		r.conns[server] = make(map[net.Conn]bool)
@@ -45,7 +63,7 @@ func (r *reach) dial(ctx context.Context, addr string) (net.Conn, error) {
 		delete(r.conns[server], c)
 	}}
 	r.conns[server][kept] = true
-	return kept, nil
+	return kept
 }
 
 // trackedConn tells when it is closed.

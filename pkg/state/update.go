@@ -191,7 +191,7 @@ func (s *Store) commit(ctx context.Context, d *draft) (answer, error) {
 		revision, landed := d.landed(resp.Responses)
 		return answer{applied: landed, revision: revision, found: resp.Responses}, nil
 	case decided(err) || !d.changes():
-		return answer{}, s.explain(ctx, err)
+		return answer{}, s.permit(ctx, err, d.needs()...)
 	}
 	return s.void(ctx, d, err)
 }
