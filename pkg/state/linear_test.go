@@ -288,7 +288,7 @@ func (c *crowd) judge() {
 }
 
 // records returns the records of the changes carried out, in the store's order.
-func (c *crowd) records() (all []record, voids int) {
+func (c *crowd) records() (all []Recorded, voids int) {
 	s := c.stores[rand.IntN(len(c.stores))]
 	var entries []Entry
 	if _, err := s.scan(c.t.Context(), s.own("changes"), 0, func(e Entry) { entries = append(entries, e) }); err != nil {
@@ -296,7 +296,7 @@ func (c *crowd) records() (all []record, voids int) {
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return int(a.Revision - b.Revision) })
 	for _, e := range entries {
-		var r record
+		var r Recorded
 		if err := json.Unmarshal(e.Value, &r); err != nil {
 			c.t.Fatal(err)
 		}
@@ -360,7 +360,7 @@ func TestLostAnswer(t *testing.T) {
 	direct := connect(t, server.Endpoint())
 	putNode(t, direct, "cp1001", `{"weight": 10, "pooled": "yes"}`)
 	seen := get(t, direct, "cp1001")
-	d, err := direct.draft(record{ID: "late", Audit: audit()}, []Mutation{set(seen, "pooled", "no")})
+	d, err := direct.draft(Recorded{ID: "late", Audit: audit()}, []Mutation{set(seen, "pooled", "no")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -118,7 +118,7 @@ func (s *Store) Update(ctx context.Context, audit Audit, muts []Mutation) (Chang
 	id := newID(time.Now())
 	for part := 0; len(muts) > 0; part++ {
 		n := chunk(muts)
-		outcomes, revision, err := s.transact(ctx, record{ID: id, Part: part, Time: time.Now().UTC(), Audit: audit}, muts[:n])
+		outcomes, revision, err := s.transact(ctx, Recorded{ID: id, Part: part, Time: time.Now().UTC(), Audit: audit}, muts[:n])
 		if err != nil && part > 0 {
 			err = fmt.Errorf("%w: %d objects changed, %d not: %w", ErrPartial, len(done.Objects), len(muts), err)
 		}
@@ -137,7 +137,7 @@ func (s *Store) Update(ctx context.Context, audit Audit, muts []Mutation) (Chang
 
 // transact carries out one transaction's worth of mutations, taking up what
 // others changed meanwhile until it goes through or one of ours is in the way.
-func (s *Store) transact(ctx context.Context, rec record, muts []Mutation) ([]Outcome, int64, error) {
+func (s *Store) transact(ctx context.Context, rec Recorded, muts []Mutation) ([]Outcome, int64, error) {
 	draft, err := s.draft(rec, muts)
 	if err != nil {
 		return nil, 0, err
@@ -231,7 +231,7 @@ func (s *Store) void(ctx context.Context, d *draft, lost error) (answer, error) 
 	if len(kvs) == 0 {
 		return answer{}, fmt.Errorf("%w: %w (change %s)", lost, ErrUnknown, d.rec.ID)
 	}
-	var found record
+	var found Recorded
 	if err := json.Unmarshal(kvs[0].Value, &found); err != nil || found.Void {
 		return answer{}, lost // our own, whose answer was lost in turn
 	}
