@@ -27,8 +27,11 @@ type Audit struct {
 type Recorded struct {
 	// ID names the change. A change too large for one transaction has several
 	// records under one ID, Part being 0, 1, …
-	ID   string    `json:"id"`
-	Part int       `json:"part"`
+	ID   string `json:"id"`
+	Part int    `json:"part"`
+	// Of is how many parts the change was to have; 0 where it was one. A part
+	// in which there was nothing to change has no record.
+	Of   int       `json:"of,omitempty"`
 	Time time.Time `json:"time"`
 	Audit
 	Objects []RecordedObject `json:"objects,omitempty"`

@@ -103,6 +103,18 @@ func chunk(muts []Mutation) int {
 	return len(muts)
 }
 
+// parts returns in how many transactions the mutations are carried out, 0 if in
+// one.
+func parts(muts []Mutation) (n int) {
+	for ; len(muts) > 0; n++ {
+		muts = muts[chunk(muts):]
+	}
+	if n == 1 {
+		return 0
+	}
+	return n
+}
+
 // Update carries out the mutations: all of them in one transaction as far as
 // the server's limit allows, else in several under one change ID. The Change
 // is meaningful even beside an error.
@@ -115,10 +127,10 @@ func (s *Store) Update(ctx context.Context, audit Audit, muts []Mutation) (Chang
 	if muts, err = s.spare(ctx, muts); err != nil {
 		return done, err
 	}
-	id := newID(time.Now())
+	id, of := newID(time.Now()), parts(muts)
 	for part := 0; len(muts) > 0; part++ {
 		n := chunk(muts)
-		outcomes, revision, err := s.transact(ctx, Recorded{ID: id, Part: part, Time: time.Now().UTC(), Audit: audit}, muts[:n])
+		outcomes, revision, err := s.transact(ctx, Recorded{ID: id, Part: part, Of: of, Time: time.Now().UTC(), Audit: audit}, muts[:n])
 		if err != nil && part > 0 {
 			err = fmt.Errorf("%w: %d objects changed, %d not: %w", ErrPartial, len(done.Objects), len(muts), err)
 		}
