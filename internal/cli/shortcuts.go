@@ -68,6 +68,7 @@ func (c *confctl) verbCommand(v verb) *cobra.Command {
 			return c.verbAct(cmd.Context(), v, host, service)
 		},
 	}
+	c.writeFlags.add(cmd.Flags())
 	cmd.Flags().StringVar(&host, "hostname", "", "`HOST` to act on; this one unless given")
 	cmd.Flags().StringVar(&service, "service", "", "`SERVICE` to act on; all of the host's unless given")
 	return cmd
@@ -90,6 +91,10 @@ func (c *confctl) verbAct(ctx context.Context, v verb, host, service string) err
 	if err != nil {
 		return err
 	}
+	announced := "name=" + host
+	if service != "" {
+		announced += ",service=" + service
+	}
 	found, err := s.store.List(ctx, t, sel)
 	if err != nil {
 		return err
@@ -99,7 +104,9 @@ func (c *confctl) verbAct(ctx context.Context, v verb, host, service string) err
 		fmt.Fprintf(c.env.Stderr, "no objects match %s\n", sel)
 		return nil
 	}
-	return c.change(ctx, s, found.Objects, action{verb: "set", set: []objects.Setting{v.set}, memory: v.memory})
+	return c.act(ctx, s, found.Objects, action{verb: "set", set: []objects.Setting{v.set}, memory: v.memory}, task{
+		action: fmt.Sprintf("set/%s=%v", v.set.Field, v.set.Value), selector: announced,
+	})
 }
 
 func hostOr(env Env, host string) (string, error) {
@@ -121,8 +128,7 @@ type onHost struct {
 	host    string
 	dc      string
 	service string
-	reason  string
-	force   bool
+	writeFlags
 }
 
 // shortcut is the program of one verb: pool [SERVICE].
@@ -139,9 +145,9 @@ func shortcut(ctx context.Context, env Env, v verb) int {
 	configFlags(flags)
 	flags.StringVar(&h.host, "hostname", "", "`HOST` to act on; this one unless given")
 	flags.StringVar(&h.dc, "dc", "", "only the host's services in this datacenter")
-	flags.StringVar(&h.reason, "reason", "", "`TEXT` for the history of changes: why")
-	flags.BoolVar(&h.force, "force", false, "act on services that are inactive, too")
-	flags.Bool("quiet", false, "do not announce what was done")
+	h.writeFlags.add(flags)
+	flags.Lookup("force").Usage = "act on services that are inactive, too, and whatever the load balancers' pools can bear"
+	flags.Bool("quiet", false, "announce nothing; nothing is announced anyway, this is for scripts")
 	return execute(ctx, env, h.cmd)
 }
 
@@ -168,6 +174,14 @@ func (h *onHost) run(ctx context.Context, args []string) error {
 	}
 	muts, err := h.plan(ctx, s.store, list)
 	if err != nil {
+		return err
+	}
+	if h.dryRun {
+		p, err := s.plan(ctx, muts)
+		p.print(h.env.Stdout, len(p.changes))
+		return err
+	}
+	if err := s.guarded(ctx, muts, h.force); err != nil {
 		return err
 	}
 	fmt.Fprintf(h.env.Stdout, "%s %s on %s\n", h.verb.doing, h.what(), h.host)

@@ -18,17 +18,33 @@ func (o Object) YAML() ([]byte, error) {
 	if err != nil {
 		return nil, o.fail(err)
 	}
+	out, err := yamlMapping(o.editable(list))
+	return out, o.fail(err)
+}
+
+// StoredYAML returns the object as stored, every field of it, as YAML.
+func (o Object) StoredYAML() ([]byte, error) {
+	list, err := members(o.Raw)
+	if err != nil {
+		return nil, o.fail(err)
+	}
+	out, err := yamlMapping(list)
+	return out, o.fail(err)
+}
+
+// yamlMapping writes members in their order.
+func yamlMapping(list []member) ([]byte, error) {
 	var nodes []*yaml.Node
-	for _, m := range o.editable(list) {
+	for _, m := range list {
 		key := new(yaml.Node)
 		key.SetString(m.name)
 		v, err := decode(m.raw)
 		if err != nil {
-			return nil, o.fail(err)
+			return nil, err
 		}
 		value, err := yamlNode(v)
 		if err != nil {
-			return nil, o.fail(err)
+			return nil, err
 		}
 		nodes = append(nodes, key, value)
 	}
@@ -36,7 +52,7 @@ func (o Object) YAML() ([]byte, error) {
 	enc := yaml.NewEncoder(&buf)
 	enc.SetIndent(2)
 	if err := enc.Encode(&yaml.Node{Kind: yaml.MappingNode, Content: nodes}); err != nil {
-		return nil, o.fail(err)
+		return nil, fmt.Errorf("write YAML: %w", err)
 	}
 	return buf.Bytes(), enc.Close()
 }
