@@ -54,6 +54,7 @@ func (c *confctl) command() *cobra.Command {
 	c.writeFlags.add(flags)
 	c.outputFlag(flags)
 	c.root.AddCommand(c.selectCommand(), c.tagsCommand(), c.syncCommand())
+	c.root.AddCommand(c.historyCommand(), c.showChangeCommand(), c.undoCommand(), c.watchCommand())
 	for _, v := range verbs() {
 		c.root.AddCommand(c.verbCommand(v))
 	}

@@ -57,11 +57,8 @@ func (d *draft) work(i int) error {
 		switch {
 		case exists && m.raw != nil:
 			err = ErrConflict
-		case exists:
-		case m.raw != nil:
-			out.Object.Raw, out.Changed = m.raw, true
-		default:
-			out.Object.Raw, err = seen.Type.Defaults(m.Set)
+		case !exists:
+			out.Object.Raw, err = m.Creates()
 			out.Changed = true
 		}
 	case Delete:

@@ -46,6 +46,14 @@ type Mutation struct {
 	raw       []byte // what a Create that undoes a Delete stores, or refuses to
 }
 
+// Creates returns what a Create stores if the object is not there.
+func (m Mutation) Creates() ([]byte, error) {
+	if m.raw != nil {
+		return m.raw, nil
+	}
+	return m.Object.Type.Defaults(m.Set)
+}
+
 // Change is what an Update did.
 type Change struct {
 	// ID names the change in the history; empty when nothing changed.

@@ -35,6 +35,15 @@ import (
 //	                                 headers and body go to FILE
 //	spread URL N                     N requests; the distinct bodies to stdout
 //	expand FILE                      expand $NET, $ETCD, $WORK in FILE
+//	changeid FILE NAME               set $NAME to the first change's ID in FILE,
+//	                                 the output of history -o jsonl
+//	record KEY VALUE                 store a raw audit record
+//	compact                          make the store forget its history
+//	listen NAME PROGRAM…             run a program beside the script, output to
+//	                                 the file NAME
+//	heard NAME REGEXP                wait until that output matches, 20 s at most
+//	hush NAME                        end it as Ctrl-C does; it must exit with 0
+//	expect FILE GOLDEN               compare lines of a watch, times and IDs aside
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"etcd":     func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).etcd(ts, a[0]) },
@@ -46,6 +55,13 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"fetch":    fetch,
 		"spread":   spread,
 		"expand":   expand,
+		"changeid": changeID,
+		"record":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).record(ts, a[0], a[1]) },
+		"compact":  func(ts *testscript.TestScript, _ bool, _ []string) { worldOf(ts).compact(ts) },
+		"listen":   listen,
+		"heard":    heard,
+		"hush":     hush,
+		"expect":   expect,
 	}
 }
 
@@ -55,6 +71,8 @@ type world struct {
 	store    *exec.Cmd
 	servers  map[string]*backend
 	fakes    []io.Closer
+	// listeners are the programs beside the script, by name.
+	listeners map[string]*listener
 }
 
 type worldKey struct{}
