@@ -59,7 +59,9 @@ func (c *confctl) command() *cobra.Command {
 	flags.BoolVar(&c.yaml, "yaml", false, "YAML where conftool has it: what is selected before asking, and tags … get all")
 	c.writeFlags.add(flags)
 	c.outputFlag(flags)
-	c.root.AddCommand(c.selectCommand(), c.tagsCommand(), c.syncCommand(), c.verifyCommand(), c.statusCommand(), c.balancersCommand())
+	c.root.AddCommand(c.selectCommand(), c.tagsCommand(), c.syncCommand())
+	c.root.AddCommand(c.historyCommand(), c.showChangeCommand(), c.undoCommand(), c.watchCommand())
+	c.root.AddCommand(c.verifyCommand(), c.statusCommand(), c.balancersCommand())
 	for _, v := range verbs() {
 		c.root.AddCommand(c.verbCommand(v))
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
@@ -86,10 +87,11 @@ func (c *confctl) printFormat(t *objects.Type, list []objects.Object, lines []st
 		fmt.Fprintf(c.env.Stdout, "[\n  %s\n]\n", strings.Join(lines, ",\n  "))
 		return nil
 	}
+	w := bufio.NewWriter(c.env.Stdout)
 	for _, line := range lines {
-		fmt.Fprintln(c.env.Stdout, line)
+		fmt.Fprintln(w, line)
 	}
-	return nil
+	return w.Flush()
 }
 
 // printTable prints one row per object: its tags, its name, its fields.

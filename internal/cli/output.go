@@ -17,6 +17,8 @@ func printChange(w io.Writer, change state.Change) {
 		switch {
 		case o.Object.Raw == nil && o.Changed:
 			fmt.Fprintf(w, "Deleted ('%s',) %s.\n", className(o.Object.Type), o.Object.Key.Name)
+		case o.Changed && len(o.Diffs) == 0:
+			fmt.Fprintf(w, "%s: created %s\n", o.Object.Key, stored(o.Object.Raw))
 		case len(o.Diffs) == 0:
 			fmt.Fprintln(w)
 		}

@@ -64,6 +64,10 @@ func planned(m state.Mutation) (string, error) {
 	if m.Verb == state.Delete {
 		return m.Object.Key.String() + ": deleted", nil
 	}
+	if m.Verb == state.Create {
+		raw, err := m.Creates()
+		return m.Object.Key.String() + ": created " + stored(raw), err
+	}
 	_, diffs, err := m.Object.Patch(m.Set)
 	if err != nil {
 		return "", err

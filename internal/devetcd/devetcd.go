@@ -65,22 +65,33 @@ func (s *Server) start(opts Options) error {
 	if err != nil {
 		return err
 	}
+	return ready(s.etcd)
+}
+
+// ready waits until a server has joined its cluster and answers.
+func ready(etcd *embed.Etcd) error {
 	select {
-	case <-s.etcd.Server.ReadyNotify():
+	case <-etcd.Server.ReadyNotify():
 		return nil
-	case err := <-s.etcd.Err():
+	case err := <-etcd.Err():
 		return err
 	case <-time.After(startTimeout):
 		return fmt.Errorf("not ready after %s", startTimeout)
 	}
 }
 
-func config(opts Options) (*embed.Config, error) {
+// quiet is the configuration all servers share: no log, no fsync.
+func quiet(dir string) *embed.Config {
 	cfg := embed.NewConfig()
-	cfg.Dir = opts.Dir
+	cfg.Dir = dir
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	cfg.LogOutputs = []string{"/dev/null"}
 	cfg.UnsafeNoFsync = true
+	return cfg
+}
+
+func config(opts Options) (*embed.Config, error) {
+	cfg := quiet(opts.Dir)
 	// One member elects itself: a short timeout is the time to readiness.
 	cfg.TickMs, cfg.ElectionMs = 10, 50
 	if opts.AutoCompact > 0 {

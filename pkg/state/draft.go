@@ -15,7 +15,7 @@ import (
 // objects as last seen.
 type draft struct {
 	store    *Store
-	rec      record
+	rec      Recorded
 	auditKey string
 	muts     []Mutation
 	// seen are the objects the outcomes were worked out from; their Revision
@@ -24,7 +24,7 @@ type draft struct {
 	outcomes []Outcome
 }
 
-func (s *Store) draft(rec record, muts []Mutation) (*draft, error) {
+func (s *Store) draft(rec Recorded, muts []Mutation) (*draft, error) {
 	d := &draft{store: s, rec: rec, muts: muts, auditKey: s.own("changes") + rec.key()}
 	d.seen = make([]objects.Object, len(muts))
 	d.outcomes = make([]Outcome, len(muts))
@@ -57,11 +57,8 @@ func (d *draft) work(i int) error {
 		switch {
 		case exists && m.raw != nil:
 			err = ErrConflict
-		case exists:
-		case m.raw != nil:
-			out.Object.Raw, out.Changed = m.raw, true
-		default:
-			out.Object.Raw, err = seen.Type.Defaults(m.Set)
+		case !exists:
+			out.Object.Raw, err = m.Creates()
 			out.Changed = true
 		}
 	case Delete:
@@ -120,9 +117,9 @@ func (d *draft) writes() []clientv3.Op {
 }
 
 // recorded is what the audit record says of object i.
-func (d *draft) recorded(i int) recordObject {
+func (d *draft) recorded(i int) RecordedObject {
 	before, after := d.seen[i].Raw, d.outcomes[i].Object.Raw
-	r := recordObject{Key: d.key(i), Before: rawJSON(before), After: rawJSON(after), Recalled: d.muts[i].recalled > 0}
+	r := RecordedObject{Key: d.key(i), Before: rawJSON(before), After: rawJSON(after), Recalled: d.muts[i].recalled > 0}
 	if before != nil && r.Before == nil {
 		r.Garbage = before
 	}

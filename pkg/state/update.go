@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -43,6 +44,14 @@ type Mutation struct {
 	recalled  int64  // the memory's revision, where Set gives back its weight
 	untouched bool   // there is no memory that could end
 	raw       []byte // what a Create that undoes a Delete stores, or refuses to
+}
+
+// Creates returns what a Create stores if the object is not there.
+func (m Mutation) Creates() ([]byte, error) {
+	if m.raw != nil {
+		return m.raw, nil
+	}
+	return m.Object.Type.Defaults(m.Set)
 }
 
 // Change is what an Update did.
@@ -102,6 +111,18 @@ func chunk(muts []Mutation) int {
 	return len(muts)
 }
 
+// parts returns in how many transactions the mutations are carried out, 0 if in
+// one.
+func parts(muts []Mutation) (n int) {
+	for ; len(muts) > 0; n++ {
+		muts = muts[chunk(muts):]
+	}
+	if n == 1 {
+		return 0
+	}
+	return n
+}
+
 // Update carries out the mutations: all of them in one transaction as far as
 // the server's limit allows, else in several under one change ID. The Change
 // is meaningful even beside an error.
@@ -114,10 +135,10 @@ func (s *Store) Update(ctx context.Context, audit Audit, muts []Mutation) (Chang
 	if muts, err = s.spare(ctx, muts); err != nil {
 		return done, err
 	}
-	id := newID(time.Now())
+	id, of := newID(time.Now()), parts(muts)
 	for part := 0; len(muts) > 0; part++ {
 		n := chunk(muts)
-		outcomes, revision, err := s.transact(ctx, record{ID: id, Part: part, Time: time.Now().UTC(), Audit: audit}, muts[:n])
+		outcomes, revision, err := s.transact(ctx, Recorded{ID: id, Part: part, Of: of, Time: time.Now().UTC(), Audit: audit}, muts[:n])
 		if err != nil && part > 0 {
 			err = fmt.Errorf("%w: %d objects changed, %d not: %w", ErrPartial, len(done.Objects), len(muts), err)
 		}
@@ -136,12 +157,12 @@ func (s *Store) Update(ctx context.Context, audit Audit, muts []Mutation) (Chang
 
 // transact carries out one transaction's worth of mutations, taking up what
 // others changed meanwhile until it goes through or one of ours is in the way.
-func (s *Store) transact(ctx context.Context, rec record, muts []Mutation) ([]Outcome, int64, error) {
+func (s *Store) transact(ctx context.Context, rec Recorded, muts []Mutation) ([]Outcome, int64, error) {
 	draft, err := s.draft(rec, muts)
 	if err != nil {
 		return nil, 0, err
 	}
-	for {
+	for crowd := crowdPause; ; crowd = min(2*crowd, maxCrowdPause) {
 		a, err := s.commit(ctx, draft)
 		switch {
 		case err != nil:
@@ -152,8 +173,22 @@ func (s *Store) transact(ctx context.Context, rec record, muts []Mutation) ([]Ou
 		if err := draft.rebase(a.found); err != nil {
 			return nil, 0, err
 		}
+		// Not at once: of many writers on one object only one gets through,
+		// and the others' attempts are in its way.
+		select {
+		case <-ctx.Done():
+			return nil, 0, fmt.Errorf("write %s: %w", subject(muts), ctx.Err())
+		case <-time.After(rand.N(crowd)):
+		}
 	}
 }
+
+// Bounds of the random pause before a transaction is tried again that somebody
+// else's change got in the way of.
+const (
+	crowdPause    = 2 * time.Millisecond
+	maxCrowdPause = 128 * time.Millisecond
+)
 
 // answer is what became of one transaction.
 type answer struct {
@@ -216,7 +251,7 @@ func (s *Store) void(ctx context.Context, d *draft, lost error) (answer, error) 
 	if len(kvs) == 0 {
 		return answer{}, fmt.Errorf("%w: %w (change %s)", lost, ErrUnknown, d.rec.ID)
 	}
-	var found record
+	var found Recorded
 	if err := json.Unmarshal(kvs[0].Value, &found); err != nil || found.Void {
 		return answer{}, lost // our own, whose answer was lost in turn
 	}

@@ -91,6 +91,16 @@ func (s *Store) follow(ctx context.Context, prefix string, emit func(Event)) err
 		return err
 	}
 	tell(snap, emit)
+	return s.stream(ctx, prefix, snap.Revision, func(resp clientv3.WatchResponse) (err error) {
+		snap, err = s.advance(ctx, prefix, snap, resp, emit)
+		return err
+	})
+}
+
+// stream follows all keys below prefix, from a revision that has been on, and
+// hands every response to each until one of them breaks off or the server falls
+// silent. The pulse must be joined.
+func (s *Store) stream(ctx context.Context, prefix string, revision int64, each func(clientv3.WatchResponse) error, opts ...clientv3.OpOption) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
 	// Even setting up the stream waits for the server, so silence ends both.
@@ -102,13 +112,12 @@ func (s *Store) follow(ctx context.Context, prefix string, emit func(Event)) err
 	defer watchdog.Stop()
 	// From the listing's own revision on, not the next: a server gives no sign
 	// of life to a watch that begins in the future.
-	stream := s.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(snap.Revision))
-	for resp := range stream {
+	for resp := range s.client.Watch(ctx, prefix, append(opts, clientv3.WithPrefix(), clientv3.WithRev(revision))...) {
 		if silent.Load() {
 			break
 		}
 		watchdog.Reset(silence)
-		if snap, err = s.advance(ctx, prefix, snap, resp, emit); err != nil {
+		if err := each(resp); err != nil {
 			return err
 		}
 	}

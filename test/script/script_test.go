@@ -46,7 +46,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			w := &world{net: fmt.Sprintf("127.90.%d", networks.Add(1)), dir: env.WorkDir}
+			w := &world{net: fmt.Sprintf("127.90.%d", networks.Add(1)), dir: env.WorkDir, listeners: map[string]*listener{}}
 			env.Values[worldKey{}] = w
 			env.Defer(w.close)
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
