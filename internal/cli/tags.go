@@ -145,7 +145,7 @@ func (c *confctl) tagsAct(ctx context.Context, at *directory, text, name string)
 		fmt.Fprintf(c.env.Stderr, "no objects in %s match %s\n", at.path, name)
 		return nil
 	case len(chosen) == 0:
-		return fmt.Errorf("Entity %s doesn't exist", objects.Key{Tags: at.path, Name: name}) // conftool's words
+		return missing(objects.Key{Tags: at.path, Name: name})
 	}
 	job := task{action: text, selector: fmt.Sprintf("%s (tags: ['%s'])", name, strings.Join(at.typed, "', '"))}
 	if several && act.verb != "edit" && (name == "all" || total <= 2*len(chosen)) {
@@ -241,3 +241,9 @@ func (c *confctl) printDirectory(list []objects.Object) error {
 	}
 	return nil
 }
+
+// missing is the error of an object that is named and not there, in conftool's
+// words.
+type missing objects.Key
+
+func (m missing) Error() string { return fmt.Sprintf("Entity %s doesn't exist", objects.Key(m)) }
