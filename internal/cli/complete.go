@@ -46,7 +46,7 @@ func completeSelect(ctx context.Context, s *session, t *objects.Type, cmd *cobra
 	if len(args) != 1 {
 		return completeSelector(ctx, s, t, cmd, args, word)
 	}
-	actions := []string{"get", "delete"}
+	actions := []string{"get", "edit", "delete"}
 	for _, f := range t.Fields {
 		actions = append(actions, "set/"+f.Name+"=")
 		for _, value := range f.Enum {

@@ -189,9 +189,7 @@ func (h *onHost) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if h.dryRun {
-		p, err := s.plan(ctx, muts)
-		p.print(h.env.Stdout, len(p.changes))
-		return err
+		return s.dryRun(ctx, h.env, muts, h.force)
 	}
 	if err := s.guarded(ctx, muts, h.force); err != nil {
 		return err

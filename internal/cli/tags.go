@@ -145,7 +145,7 @@ func (c *confctl) tagsAct(ctx context.Context, at *directory, text, name string)
 		fmt.Fprintf(c.env.Stderr, "no objects in %s match %s\n", at.path, name)
 		return nil
 	case len(chosen) == 0:
-		return missing(objects.Key{Tags: at.path, Name: name})
+		return noEntity(objects.Key{Tags: at.path, Name: name}.String())
 	}
 	job := task{action: text, selector: fmt.Sprintf("%s (tags: ['%s'])", name, strings.Join(at.typed, "', '"))}
 	if several && act.verb != "edit" && (name == "all" || total <= 2*len(chosen)) {
@@ -155,6 +155,11 @@ func (c *confctl) tagsAct(ctx context.Context, at *directory, text, name string)
 	}
 	return c.act(ctx, at.session, chosen, act, job)
 }
+
+// noEntity is the error of an object that is not there, in conftool's words.
+type noEntity string
+
+func (e noEntity) Error() string { return "Entity " + string(e) + " doesn't exist" }
 
 // tagsGet shows objects. "get all" is special in conftool: one JSON object of
 // everything that is stored.
@@ -241,9 +246,3 @@ func (c *confctl) printDirectory(list []objects.Object) error {
 	}
 	return nil
 }
-
-// missing is the error of an object that is named and not there, in conftool's
-// words.
-type missing objects.Key
-
-func (m missing) Error() string { return fmt.Sprintf("Entity %s doesn't exist", objects.Key(m)) }

@@ -42,18 +42,20 @@ type task struct {
 }
 
 // write carries a task out: plan, question, guard, one update, its lines, its
-// announcement.
+// announcement, and the wait for the balancers.
 func (c *confctl) write(ctx context.Context, s *session, t task) error {
-	if c.dryRun || t.ask != nil {
+	if c.dryRun {
+		return errors.Join(s.dryRun(ctx, c.env, t.muts, c.force), t.outcome(nil))
+	}
+	if t.ask != nil {
 		p, err := s.plan(ctx, t.muts)
+		if err == nil {
+			err = s.refusal(p, c.force) // nobody is asked for what will not be done
+		}
+		if err == nil {
+			err = t.ask(ctx, p)
+		}
 		if err != nil {
-			return err
-		}
-		if c.dryRun {
-			p.print(c.env.Stdout, len(p.changes))
-			return t.outcome(nil)
-		}
-		if err := t.ask(ctx, p); err != nil {
 			return err
 		}
 	}
