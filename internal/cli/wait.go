@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -69,6 +70,6 @@ func (s *session) waitFor(ctx context.Context, change state.Change, ask asking) 
 		names = append(names, f.Balancer)
 	}
 	slices.Sort(names)
-	fmt.Fprintf(s.warn, "confirmed by %v at revision %d\n", slices.Compact(names), change.Revision)
+	fmt.Fprintf(s.warn, "confirmed by %s at revision %d\n", strings.Join(slices.Compact(names), ", "), change.Revision)
 	return nil
 }
