@@ -63,7 +63,7 @@ func FuzzValidate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, url, seconds, status, delay, yes string) {
 		fetch := monitorOf("ProxyFetch", "url", url, "timeout", seconds, "interval", delay, "http_status", status)
 		if c, err := compile(fetch); err == nil {
-			c := c.(fetchCheck)
+			c := c.check.(fetchCheck)
 			if c.timeout <= 0 || c.timeout > longest || c.interval <= 0 || c.interval > longest {
 				t.Errorf("times %v and %v are out of bounds", c.timeout, c.interval)
 			}
@@ -74,7 +74,7 @@ func FuzzValidate(f *testing.F) {
 		}
 		idle := monitorOf("IdleConnection", "max-delay", delay, "timeout-clean-reconnect", seconds, "keepalive", yes)
 		if c, err := compile(idle); err == nil {
-			if c := c.(idleCheck); c.maxDelay <= 0 || c.reconnect <= 0 {
+			if c := c.check.(idleCheck); c.maxDelay <= 0 || c.reconnect <= 0 {
 				t.Errorf("times %v and %v are out of bounds", c.maxDelay, c.reconnect)
 			}
 		}

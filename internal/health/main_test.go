@@ -73,6 +73,14 @@ func listen(t testing.TB, address string, serve func(net.Conn)) *backend {
 // keep holds a connection until the other side ends it.
 func keep(conn net.Conn) { io.Copy(io.Discard, conn) }
 
+// probeOf makes a probe of a real address whose results go to tell.
+func probeOf(to netip.AddrPort, tell func(result)) *probe {
+	return &probe{
+		service: "web", host: "s1", addr: to, weight: new(atomic.Int64), dial: New(quiet()).dial, log: quiet(),
+		slots: make(chan struct{}, maxCommands), account: &account{}, tell: tell,
+	}
+}
+
 // watch runs one check against a real address and returns its results.
 func watch(t testing.TB, m lb.Monitor, to netip.AddrPort) <-chan result {
 	t.Helper()
@@ -84,12 +92,12 @@ func watch(t testing.TB, m lb.Monitor, to netip.AddrPort) <-chan result {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
-		c.run(ctx, to, (&net.Dialer{}).DialContext, func(r result) {
+		c.check.run(ctx, probeOf(to, func(r result) {
 			select {
 			case results <- r:
 			case <-ctx.Done():
 			}
-		})
+		}))
 	})
 	t.Cleanup(func() { cancel(); running.Wait() })
 	return results

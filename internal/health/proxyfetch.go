@@ -10,28 +10,24 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"time"
-
-	"github.com/sluice-lb/sluice/internal/lb"
 )
 
 // fetchCheck is PyBal's ProxyFetch: it fetches a URL from the server, whatever the
 // URL's own host and port, and looks at the status.
 type fetchCheck struct {
-	pages    []page
-	wanted   []int         // acceptable statuses
-	timeout  time.Duration // for everything from connecting to the body's end
-	interval time.Duration
+	rhythm
+	pages  []page
+	wanted []int // acceptable statuses
 }
 
 // page is one URL, as the bytes that ask for it.
 type page struct {
+	url     string
 	request []byte
 	tls     *tls.Config // nil: plain
 }
@@ -48,9 +44,8 @@ const (
 // (PyBal waits 30 s for that), times may be fractions of a second.
 func newFetch(o *options) fetchCheck {
 	c := fetchCheck{
-		wanted:   acceptable(o.whole("http_status", http.StatusOK, 100, 599)),
-		timeout:  o.seconds("timeout", 5*time.Second, 10*time.Millisecond),
-		interval: o.seconds("interval", 10*time.Second, 10*time.Millisecond),
+		rhythm: newRhythm(o, 10*time.Second, 5*time.Second),
+		wanted: acceptable(o.whole("http_status", http.StatusOK, 100, 599)),
 	}
 	for _, text := range o.list("url") {
 		p, err := newPage(text)
@@ -96,7 +91,7 @@ func newPage(text string) (page, error) {
 	if err := req.Write(&request); err != nil {
 		return page{}, fmt.Errorf("%q: %w", text, err)
 	}
-	p := page{request: request.Bytes()}
+	p := page{url: text, request: request.Bytes()}
 	if u.Scheme == "https" {
 		// The name in a backend's certificate is not the balancer's concern,
 		// as in PyBal; the server may choose its answer by it, so it is sent.
@@ -105,47 +100,33 @@ func newPage(text string) (page, error) {
 	return p, nil
 }
 
-func (c fetchCheck) run(ctx context.Context, to netip.AddrPort, dial Dial, tell func(result)) {
-	every(ctx, c.interval, func() {
-		r := c.once(ctx, to, dial)
-		if ctx.Err() == nil {
-			tell(r)
-		}
-	})
+func (c fetchCheck) run(ctx context.Context, p *probe) { c.keep(ctx, p, c.look) }
+
+// look fetches one page, at random.
+func (c fetchCheck) look(ctx context.Context, p *probe) error {
+	page := c.pages[rand.IntN(len(c.pages))]
+	start := time.Now()
+	err := c.fetch(ctx, page, p)
+	p.account.took(Look{OK: err == nil, URL: page.url}, time.Since(start))
+	return err
 }
 
-// once makes one check, within the timeout.
-func (c fetchCheck) once(ctx context.Context, to netip.AddrPort, dial Dial) result {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	err := c.fetch(ctx, c.pages[rand.IntN(len(c.pages))], to, dial)
-	var timeout net.Error
-	switch {
-	case err == nil:
-		return result{state: lb.Up}
-	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
-		return result{lb.Down, fmt.Sprintf("timeout after %v", c.timeout)}
-	}
-	return failure(err)
-}
-
-// fetch asks the server for p. The deadline of ctx ends whatever the server is
-// doing to us.
-func (c fetchCheck) fetch(ctx context.Context, p page, to netip.AddrPort, dial Dial) error {
-	conn, err := dial(ctx, "tcp", to.String())
+// fetch asks the server for a page. The deadline of ctx ends whatever the
+// server is doing to us.
+func (c fetchCheck) fetch(ctx context.Context, page page, p *probe) error {
+	conn, done, err := p.connect(ctx, "tcp", p.addr)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	if p.tls != nil {
-		secure := tls.Client(conn, p.tls)
+	defer done()
+	if page.tls != nil {
+		secure := tls.Client(conn, page.tls)
 		if err := secure.HandshakeContext(ctx); err != nil {
 			return fmt.Errorf("tls: %w", err)
 		}
 		conn = secure
 	}
-	if _, err := conn.Write(p.request); err != nil {
+	if _, err := conn.Write(page.request); err != nil {
 		return err
 	}
 	return c.read(conn)

@@ -28,7 +28,8 @@ func once(t testing.TB, to netip.AddrPort, options ...string) result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c.(fetchCheck).once(t.Context(), to, (&net.Dialer{}).DialContext)
+	fetch := c.check.(fetchCheck)
+	return fetch.once(t.Context(), probeOf(to, nil), fetch.look)
 }
 
 // ask reads a request up to its end.
@@ -288,8 +289,10 @@ func TestFetchBlackHole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := c.(fetchCheck).once(t.Context(), netip.MustParseAddrPort("192.0.2.1:80"),
-		func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() })
+	p := probeOf(netip.MustParseAddrPort("192.0.2.1:80"), nil)
+	p.dial = func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }
+	fetch := c.check.(fetchCheck)
+	got := fetch.once(t.Context(), p, fetch.look)
 	if got != (result{lb.Down, "timeout after 50ms"}) {
 		t.Errorf("result %v %q", got.state, got.reason)
 	}
@@ -317,7 +320,7 @@ func FuzzAnswer(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, answer []byte) {
-		err := c.(fetchCheck).read(bytes.NewReader(answer))
+		err := c.check.(fetchCheck).read(bytes.NewReader(answer))
 		if err == nil && !bytes.HasPrefix(answer, []byte("HTTP/")) {
 			t.Errorf("%q passed", answer)
 		}
