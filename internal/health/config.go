@@ -26,6 +26,12 @@ func compile(m lb.Monitor) (monitor, error) {
 		ready.check = newIdle(&o)
 	case "ProxyFetch":
 		ready.check = newFetch(&o)
+	case "DNSQuery":
+		ready.check = newDNS(&o)
+	case "UDP":
+		ready.check = newUDP(&o)
+	case "TCPConnect":
+		ready.check = newConnect(&o)
 	default:
 		return monitor{}, fmt.Errorf("monitor %q: unknown kind", m.Kind)
 	}
