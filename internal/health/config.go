@@ -30,6 +30,8 @@ func compile(m lb.Monitor) (monitor, error) {
 		ready.check = newDNS(&o)
 	case "UDP":
 		ready.check = newUDP(&o)
+	case "RunCommand":
+		ready.check = newCommand(&o)
 	case "TCPConnect":
 		ready.check = newConnect(&o)
 	default:

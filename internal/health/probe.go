@@ -94,6 +94,3 @@ func (p *probe) connect(ctx context.Context, network string, addr netip.AddrPort
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	return conn, func() { stop(); conn.Close() }, nil
 }
-
-// maxCommands is how many commands run at a time at most, over all services.
-const maxCommands = 256
