@@ -32,6 +32,8 @@ func compile(m lb.Monitor) (monitor, error) {
 		ready.check = newUDP(&o)
 	case "RunCommand":
 		ready.check = newCommand(&o)
+	case "GRPCHealth":
+		ready.check = newGRPC(&o)
 	case "TCPConnect":
 		ready.check = newConnect(&o)
 	default:

@@ -34,6 +34,7 @@ type Runner struct {
 
 	mu      sync.Mutex
 	pending map[string]*task // what Run has not picked up yet; nil: remove
+	latest  map[string]*task // what each service's monitors were compiled to
 
 	ledger ledger
 }
@@ -65,6 +66,7 @@ func New(log *slog.Logger, opts ...Option) *Runner {
 		events:  make(chan Event),
 		wake:    make(chan struct{}, 1),
 		pending: map[string]*task{},
+		latest:  map[string]*task{},
 		ledger:  ledger{accounts: map[key][]*account{}},
 	}
 	for _, opt := range opts {
@@ -79,14 +81,11 @@ func New(log *slog.Logger, opts ...Option) *Runner {
 // those absent are let go. Disabled servers are checked too. An error means
 // that svc has a monitor Validate refuses, and nothing changed.
 func (r *Runner) Set(svc lb.Service, pool lb.Pool) error {
-	t := &task{declared: svc.Monitors, servers: make(map[string]server, len(pool.Backends))}
-	for _, m := range svc.Monitors {
-		ready, err := compile(m)
-		if err != nil {
-			return fmt.Errorf("service %s: %w", svc.Name, err)
-		}
-		t.monitors = append(t.monitors, ready)
+	monitors, err := r.compile(svc)
+	if err != nil {
+		return fmt.Errorf("service %s: %w", svc.Name, err)
 	}
+	t := &task{declared: svc.Monitors, monitors: monitors, servers: make(map[string]server, len(pool.Backends))}
 	for _, b := range pool.Backends {
 		s := server{weight: b.Weight}
 		if b.Addr.IsValid() {
@@ -98,12 +97,37 @@ func (r *Runner) Set(svc lb.Service, pool lb.Pool) error {
 	return nil
 }
 
+// compile makes the service's monitors ready. Those that are as before are
+// not made anew: an edit of a pool must not depend on the files they name.
+func (r *Runner) compile(svc lb.Service) ([]monitor, error) {
+	r.mu.Lock()
+	before := r.latest[svc.Name]
+	r.mu.Unlock()
+	if before != nil && equal(before.declared, svc.Monitors) {
+		return before.monitors, nil
+	}
+	var monitors []monitor
+	for _, m := range svc.Monitors {
+		ready, err := compile(m)
+		if err != nil {
+			return nil, err
+		}
+		monitors = append(monitors, ready)
+	}
+	return monitors, nil
+}
+
 // Remove ends all checks of the named service.
 func (r *Runner) Remove(service string) { r.hand(service, nil) }
 
 func (r *Runner) hand(service string, t *task) {
 	r.mu.Lock()
 	r.pending[service] = t
+	if t == nil {
+		delete(r.latest, service)
+	} else {
+		r.latest[service] = t
+	}
 	r.mu.Unlock()
 	select {
 	case r.wake <- struct{}{}:
