@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/miekg/dns"
+
 	"github.com/sluice-lb/sluice/internal/lb"
 )
 
@@ -117,6 +119,35 @@ func FuzzValidate(f *testing.F) {
 		if c, err := compile(idle); err == nil {
 			if c := c.check.(idleCheck); c.maxDelay <= 0 || c.reconnect <= 0 {
 				t.Errorf("times %v and %v are out of bounds", c.maxDelay, c.reconnect)
+			}
+		}
+	})
+}
+
+// Whatever the options of ours are, they are refused or harmless: the request
+// stays one request, and statuses stay statuses.
+func FuzzExpectations(f *testing.F) {
+	f.Add("en.example:81", "Server: ^x", "a+b", "200-299,404", "a.example")
+	f.Add("[::1]:80", "x:(", "(?i)[", "200", "..")
+	f.Add("a\r\nb", ":", "", "-", "\\000")
+	f.Fuzz(func(t *testing.T, host, header, body, status, name string) {
+		fetch := monitorOf("ProxyFetch", "url", "http://a.example/", "host", host, "header", header, "body", body, "http_status", status)
+		if c, err := compile(fetch); err == nil {
+			c := c.check.(fetchCheck)
+			request := string(c.pages[0].request)
+			if strings.Count(request, "\r\n") != 5 || strings.Count(request, "\r\nHost: ") != 1 {
+				t.Errorf("request %q is not the one meant", request)
+			}
+			for _, r := range c.status {
+				if r.from < 100 || r.to > 599 || r.from > r.to {
+					t.Errorf("statuses %v of %q", c.status, status)
+				}
+			}
+		}
+		if c, err := compile(monitorOf("DNSQuery", "hostnames", name)); err == nil {
+			query := new(dns.Msg).SetQuestion(c.check.(dnsCheck).hostnames[0], dns.TypeA)
+			if _, err := query.Pack(); err != nil {
+				t.Errorf("name %q cannot be asked for: %v", name, err)
 			}
 		}
 	})

@@ -39,7 +39,7 @@ func newDNS(o *options) dnsCheck {
 		failOnNXDomain: o.yes("fail-on-nxdomain", false),
 	}
 	for _, name := range o.list("hostnames") {
-		if _, ok := dns.IsDomainName(name); !ok || name == "" {
+		if _, err := new(dns.Msg).SetQuestion(dns.Fqdn(name), dns.TypeA).Pack(); err != nil || name == "" {
 			o.fail("hostnames", "%q is not a domain name", name)
 		}
 		c.hostnames = append(c.hostnames, dns.Fqdn(name))

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -86,8 +87,11 @@ func TestDNSCodes(t *testing.T) {
 
 // All names and both families are asked for, sooner or later.
 func TestDNSQuestions(t *testing.T) {
+	var mu sync.Mutex
 	asked := map[dns.Question]int{}
 	to := nameserver(t, "127.0.0.1:0", func(q *dns.Msg) []byte {
+		mu.Lock()
+		defer mu.Unlock()
 		asked[q.Question[0]]++
 		if !q.RecursionDesired || q.Response || len(q.Question) != 1 {
 			t.Errorf("query %v", q)
@@ -99,6 +103,8 @@ func TestDNSQuestions(t *testing.T) {
 			t.Fatalf("result %v", got)
 		}
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if len(asked) != 4 {
 		t.Errorf("asked %v, want two names in two types", asked)
 	}
