@@ -25,15 +25,16 @@ func (c *confctl) syncCommand() *cobra.Command {
 		Short: "Create and remove objects as the files in DIR say",
 		Long: "Create the objects that the files DIR/TYPE/*.yaml name, with their type's defaults, and remove those they no " +
 			"longer name. What existing objects hold is never touched.",
-		Args: exactly("DIR"),
+		Example: "  confctl sync --dry-run conftool-data\n  confctl sync conftool-data",
+		Args:    exactly("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			run.confctl, run.dir = c, args[0]
 			return run.sync(cmd.Context())
 		},
 	}
-	cmd.Flags().BoolVar(&run.dryRun, "dry-run", false, "only say what would be done")
-	cmd.Flags().BoolVar(&run.force, "force", false,
-		fmt.Sprintf("also remove objects that are pooled, or more than %d %% of a type", int(maxRemoved*100)))
+	c.writeFlags.add(cmd.Flags())
+	cmd.Flags().Lookup("dry-run").Usage = "only say what would be done"
+	cmd.Flags().Lookup("force").Usage = fmt.Sprintf("also remove objects that are pooled, or more than %d %% of a type", int(maxRemoved*100))
 	return cmd
 }
 
@@ -41,8 +42,6 @@ func (c *confctl) syncCommand() *cobra.Command {
 type syncRun struct {
 	*confctl
 	dir    string
-	dryRun bool
-	force  bool
 	failed bool // something was not done; it has been named
 }
 
@@ -228,7 +227,7 @@ func (r *syncRun) carryOut(ctx context.Context, s *session, parts []*syncPart) e
 		}
 	}
 	if r.dryRun {
-		r.announce(muts)
+		r.preview(muts)
 		r.summarise(parts, state.Change{}, muts)
 		return nil
 	}
@@ -240,8 +239,8 @@ func (r *syncRun) carryOut(ctx context.Context, s *session, parts []*syncPart) e
 	return nil
 }
 
-// announce names every object a dry run would create or remove.
-func (r *syncRun) announce(muts []state.Mutation) {
+// preview names every object a dry run would create or remove.
+func (r *syncRun) preview(muts []state.Mutation) {
 	for _, m := range muts {
 		what := "would create"
 		if m.Verb == state.Delete {
