@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -144,6 +145,10 @@ func runConfig(ctx context.Context, env Env, path string, override Plane, debug 
 			return usageError{fmt.Errorf("no plane of kind %q: want ipvs, userspace or dry-run", override)}
 		}
 		config.Global.Plane = override
+	}
+	if config.Global.StateDir == "" {
+		// What systemd made for StateDirectory=; of several, the first.
+		config.Global.StateDir, _, _ = strings.Cut(env.Getenv("STATE_DIRECTORY"), ":")
 	}
 	return Run(ctx, Options{Config: config, Log: logger(env, debug), Ops: env.Stdout})
 }

@@ -132,7 +132,11 @@ func (p *program) follow(engine *balancer.Engine) error {
 	if err != nil {
 		return err
 	}
-	sources := source.New(p.Log, hosts)
+	roots, err := source.ReadRoots(p.Config.Global.SourceCA)
+	if err != nil {
+		return fmt.Errorf("source-ca: %w", err)
+	}
+	sources := source.New(p.Log, hosts, source.WithRoots(roots), source.WithStateDir(p.Config.Global.StateDir))
 	p.life.onStop("sources", sources.Close)
 	for _, svc := range p.Config.Services {
 		p.life.start("source of "+svc.Name, func(ctx context.Context) error {

@@ -20,10 +20,11 @@ func (p *parser) json(data []byte) {
 	line := lines{data: data, line: 1}
 	if err := p.object(dec, &line); err != nil {
 		p.entries = nil
+		at := dec.InputOffset()
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-			err = fmt.Errorf("%w of the JSON text", ErrTruncated)
+			err, at = fmt.Errorf("%w of the JSON text", ErrTruncated), int64(len(data))
 		}
-		p.problem(line.at(dec.InputOffset()), "", true, "%w", err)
+		p.problem(line.at(at), "", true, "%w", err)
 	}
 }
 
