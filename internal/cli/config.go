@@ -35,6 +35,8 @@ type config struct {
 	PoolsPath  string        `mapstructure:"pools_path"`
 	Timeout    time.Duration `mapstructure:"timeout"`
 	Driver     string        `mapstructure:"driver"`
+	// Guard refuses changes that would leave a pool with too little.
+	Guard bool `mapstructure:"guard"`
 
 	// Keys of conftool's that mean nothing here, or not yet: its etcd driver
 	// does not use hosts either.
@@ -48,7 +50,7 @@ type config struct {
 // configKeys are the keys a configuration file may have.
 func configKeys() []string {
 	return []string{
-		"endpoints", "namespace", "api_version", "pools_path", "timeout", "driver",
+		"endpoints", "namespace", "api_version", "pools_path", "timeout", "driver", "guard",
 		"hosts", "driver_options", "tcpircbot_host", "tcpircbot_port", "cache_path",
 	}
 }
@@ -165,6 +167,7 @@ func mergeConfig(env Env, file map[string]any) (config, error) {
 	v.SetDefault("pools_path", "pools")
 	v.SetDefault("timeout", "5s")
 	v.SetDefault("driver", "etcd")
+	v.SetDefault("guard", true)
 	for _, values := range []map[string]any{file, fromEnvironment(env)} {
 		if err := v.MergeConfigMap(values); err != nil {
 			return config{}, err

@@ -13,19 +13,26 @@ import (
 )
 
 func (c *confctl) selectCommand() *cobra.Command {
-	return &cobra.Command{
+	var care care
+	cmd := &cobra.Command{
 		Use:   "select SELECTOR ACTION",
 		Short: "Act on the objects that match TAG=REGEX[,TAG=REGEX…]",
 		Long: "Act on the objects that match TAG=REGEX[,TAG=REGEX…]; each expression matches the whole value.\n\n" +
 			"Actions: get, set/FIELD=VALUE[:FIELD=VALUE…], set/@FILE (YAML), delete.",
+		Example: "  confctl select name=cp1001.eqiad.wmnet get\n" +
+			"  confctl select 'dc=eqiad,cluster=cache_.*' set/pooled=no:weight=0\n" +
+			"  confctl select 'name=cp1001.*' set/pooled=yes --wait=1m",
 		Args: exactly("SELECTOR", "ACTION"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.selectAct(cmd.Context(), args[0], args[1])
+			return c.selectAct(cmd.Context(), args[0], args[1], care)
 		},
+		ValidArgsFunction: c.complete(completeSelect),
 	}
+	care.flags(cmd)
+	return cmd
 }
 
-func (c *confctl) selectAct(ctx context.Context, selector, text string) error {
+func (c *confctl) selectAct(ctx context.Context, selector, text string, care care) error {
 	s, t, err := c.open()
 	if err != nil {
 		return err
@@ -55,7 +62,7 @@ func (c *confctl) selectAct(ctx context.Context, selector, text string) error {
 	if err := c.confirm(ctx, found.Objects); err != nil {
 		return err
 	}
-	return c.change(ctx, s, found.Objects, act)
+	return c.change(ctx, s, found.Objects, act, care)
 }
 
 // action is what select does with each object.
@@ -118,7 +125,7 @@ func parseSet(t *objects.Type, text string) ([]objects.Setting, error) {
 
 // change carries out a write on all objects in one update. Objects that are
 // not even JSON are named and left out, except by delete.
-func (c *confctl) change(ctx context.Context, s *session, list []objects.Object, act action) error {
+func (c *confctl) change(ctx context.Context, s *session, list []objects.Object, act action, care care) error {
 	var muts []state.Mutation
 	var bad bool
 	for _, o := range list {
@@ -132,6 +139,9 @@ func (c *confctl) change(ctx context.Context, s *session, list []objects.Object,
 	if act.verb == "set" && list[0].Type.JSONSchema {
 		fmt.Fprintf(c.env.Stderr, "warning: the JSON schema of type %s is not evaluated\n", list[0].Type.Name)
 	}
+	if err := care.before(ctx, c.env, s, muts); err != nil {
+		return err
+	}
 	change, err := s.store.Update(ctx, s.audit, muts)
 	printChange(c.env.Stdout, change)
 	c.log().Debug("updated", "change", change.ID, "objects", len(change.Objects), "revision", change.Revision)
@@ -141,5 +151,5 @@ func (c *confctl) change(ctx context.Context, s *session, list []objects.Object,
 	case bad:
 		return withExit(exitFailure, nil)
 	}
-	return nil
+	return care.after(ctx, c.env, s, change)
 }

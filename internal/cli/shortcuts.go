@@ -58,20 +58,27 @@ func hostTags(dc, service, host string) map[string]string {
 // conftool's they take the host and the service literally.
 func (c *confctl) verbCommand(v verb) *cobra.Command {
 	var host, service string
+	var care care
 	cmd := &cobra.Command{
-		Use:   v.name + " [--hostname HOST] [--service SERVICE]",
-		Short: v.short,
-		Args:  exactly(),
+		Use:     v.name + " [--hostname HOST] [--service SERVICE]",
+		Short:   v.short,
+		Long:    v.short + ": all its services, or the one named, as field " + v.set.Field + ".",
+		Example: "  confctl " + v.name + "\n  confctl " + v.name + " --hostname cp1001.eqiad.wmnet --service https --wait",
+		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.verbAct(cmd.Context(), v, host, service)
+			return c.verbAct(cmd.Context(), v, host, service, care)
 		},
 	}
 	cmd.Flags().StringVar(&host, "hostname", "", "`HOST` to act on; this one unless given")
 	cmd.Flags().StringVar(&service, "service", "", "`SERVICE` to act on; all of the host's unless given")
+	care.flags(cmd)
+	care.verifyFlag(cmd)
+	c.suggest(cmd, "hostname", completeHosts)
+	c.suggest(cmd, "service", completeServices)
 	return cmd
 }
 
-func (c *confctl) verbAct(ctx context.Context, v verb, host, service string) error {
+func (c *confctl) verbAct(ctx context.Context, v verb, host, service string, care care) error {
 	if c.objectType != "node" {
 		return fmt.Errorf("%s can only act on node objects", v.name)
 	}
@@ -97,7 +104,7 @@ func (c *confctl) verbAct(ctx context.Context, v verb, host, service string) err
 		fmt.Fprintf(c.env.Stderr, "no objects match %s\n", sel)
 		return nil
 	}
-	return c.change(ctx, s, found.Objects, action{verb: "set", set: []objects.Setting{v.set}})
+	return c.change(ctx, s, found.Objects, action{verb: "set", set: []objects.Setting{v.set}}, care)
 }
 
 func hostOr(env Env, host string) (string, error) {
@@ -121,26 +128,34 @@ type onHost struct {
 	service string
 	reason  string
 	force   bool
+	care    care
 }
 
 // shortcut is the program of one verb: pool [SERVICE].
 func shortcut(ctx context.Context, env Env, v verb) int {
-	h := &onHost{env: env, verb: v}
+	return execute(ctx, env, (&onHost{env: env, verb: v}).command())
+}
+
+func (h *onHost) command() *cobra.Command {
+	v := h.verb
 	h.cmd = &cobra.Command{
-		Use:   v.name + " [SERVICE]",
-		Short: v.short,
-		Long:  v.short + ": all its services, or the one named.",
-		Args:  cobra.MaximumNArgs(1),
-		RunE:  func(cmd *cobra.Command, args []string) error { return h.run(cmd.Context(), args) },
+		Use:     v.name + " [SERVICE]",
+		Short:   v.short,
+		Long:    v.short + ": all its services, or the one named.",
+		Example: "  " + v.name + "\n  " + v.name + " https --wait",
+		Args:    cobra.MaximumNArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return h.run(cmd.Context(), args) },
 	}
 	flags := h.cmd.Flags()
 	configFlags(flags)
 	flags.StringVar(&h.host, "hostname", "", "`HOST` to act on; this one unless given")
 	flags.StringVar(&h.dc, "dc", "", "only the host's services in this datacenter")
 	flags.StringVar(&h.reason, "reason", "", "`TEXT` for the history of changes: why")
-	flags.BoolVar(&h.force, "force", false, "act on services that are inactive, too")
+	flags.BoolVar(&h.force, "force", false, "act on services that are inactive, too, and where too few healthy servers would be left")
+	h.care.flags(h.cmd)
+	h.care.verifyFlag(h.cmd)
 	flags.Bool("quiet", false, "do not announce what was done")
-	return execute(ctx, env, h.cmd)
+	return h.cmd
 }
 
 func (h *onHost) run(ctx context.Context, args []string) error {
@@ -168,10 +183,17 @@ func (h *onHost) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	h.care.force = h.force
+	if err := h.care.before(ctx, h.env, s, muts); err != nil {
+		return err
+	}
 	fmt.Fprintf(h.env.Stdout, "%s %s on %s\n", h.verb.doing, h.what(), h.host)
 	change, err := s.store.Update(ctx, s.audit, muts)
 	printChange(h.env.Stdout, change)
-	return err
+	if err != nil {
+		return err
+	}
+	return h.care.after(ctx, h.env, s, change)
 }
 
 // what names the services acted on.

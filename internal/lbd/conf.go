@@ -45,6 +45,8 @@ type Global struct {
 	Instrumentation     bool
 	InstrumentationPort uint16
 	InstrumentationIPs  []netip.Addr
+	// Registration says whether and as what to register in the stores.
+	Registration Registration
 }
 
 // Listen returns the addresses to serve HTTP on; none if instrumentation is

@@ -19,7 +19,7 @@ func parseGlobal(s *section) Global {
 		s.bad("name", "%q holds a slash or a blank", name)
 	}
 	loopback4, loopback6 := netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()
-	return Global{
+	g := Global{
 		Name: name,
 		Plane: Plane(s.choice("plane", string(PlaneIPVS),
 			string(PlaneIPVS), string(PlaneUserspace), string(PlaneDryRun))),
@@ -31,6 +31,8 @@ func parseGlobal(s *section) Global {
 		InstrumentationPort: uint16(port),
 		InstrumentationIPs:  s.listenAddresses("instrumentation_ips", loopback4, loopback6),
 	}
+	g.Registration = parseRegistration(s, g)
+	return g
 }
 
 // parseBGP reads the bgp-… options, and checks those that are there even

@@ -81,6 +81,7 @@ func TestParseConfig(t *testing.T) {
 			},
 			Instrumentation:     true,
 			InstrumentationPort: 9090,
+			Registration:        Registration{On: true},
 			InstrumentationIPs: []netip.Addr{netip.MustParseAddr("127.0.0.1"),
 				netip.MustParseAddr("::1"), netip.MustParseAddr("192.0.2.10")},
 		},

@@ -18,6 +18,7 @@ import (
 //   - Out is confirmed when the server is listed as neither enabled nor
 //     pooled, or not listed at all.
 //   - In is confirmed when it is enabled, up and pooled.
+//   - Gone is confirmed when it is not listed.
 func Check(r lbstatus.Report, e Expectation) Finding {
 	f := Finding{Expectation: e}
 	m, listed := r.Member(e.Host)
@@ -34,9 +35,12 @@ func Check(r lbstatus.Report, e Expectation) Finding {
 		f.Reason = fmt.Sprintf("balancer reads the pool from %s and cannot tell whether revision %d has reached it", r.Source.URL, e.Revision)
 	case r.Applied < e.Revision:
 		f.Reason = fmt.Sprintf("applied %d, want %d%s", r.Applied, e.Revision, because(r))
-	case e.Want == Out && (!listed || !m.Enabled && !m.Pooled),
+	case e.Want == Gone && !listed,
+		e.Want == Out && (!listed || !m.Enabled && !m.Pooled),
 		e.Want == In && listed && m.Enabled && m.Pooled && m.Up == lbstatus.UpYes:
 		f.Outcome = Confirmed
+	case e.Want == Gone:
+		f.Outcome, f.Reason = Refuted, "the pool still lists it"
 	default:
 		f.Outcome, f.Reason = Refuted, refutation(r, m, listed)
 	}

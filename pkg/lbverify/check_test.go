@@ -42,6 +42,9 @@ func TestCheck(t *testing.T) {
 		{"in absent", absent, In, Refuted, "absent", "the pool does not list it"},
 		{"in down", report(down), In, Refuted, "enabled/down/not pooled", "down, connection refused"},
 		{"in unknown", report(unknown), In, Refuted, "enabled/partially up/pooled", "unknown, kept"},
+		{"gone", absent, Gone, Confirmed, "absent", ""},
+		{"gone out", report(out), Gone, Refuted, "disabled/down/not pooled", "the pool still lists it"},
+		{"gone behind", behind, Gone, Unknown, "absent", "applied 12, want 15: plane refuses"},
 		{"in held", report(held), In, Refuted, "disabled/up/pooled", "held by threshold"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -17,6 +17,8 @@ const (
 	Out Want = iota
 	// In is a server that is meant to serve, is healthy, and does.
 	In
+	// Gone is a server that is not listed at all.
+	Gone
 )
 
 // String returns the wanted state in PyBal's words, "*" for what does not
@@ -27,6 +29,8 @@ func (w Want) String() string {
 		return "disabled/*/not pooled"
 	case In:
 		return "enabled/up/pooled"
+	case Gone:
+		return "absent"
 	}
 	return fmt.Sprintf("want(%d)", uint8(w))
 }

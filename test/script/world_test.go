@@ -39,6 +39,11 @@ import (
 //	spread URL N                     N requests; the distinct bodies to stdout
 //	router ADDR                      a BGP router at ADDR:1790, AS 64601
 //	[!] route PREFIX                 wait until the router has (has not) the route
+//	lbd FILE                         run lbd on the userspace plane with that
+//	                                 configuration, its log in lbd.log
+//	signal HUP|TERM                  send it to that lbd; TERM waits for its end
+//	members NAME…                    wait until exactly these balancers live
+//	exits N PROGRAM ARG…             run a program that must exit N
 //	expand FILE                      expand $NET, $ETCD, $WORK in FILE
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
@@ -48,10 +53,14 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"backend":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).behave(ts, a[0], a[1]) },
 		"fakelb":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).fakeLB(ts, a[0], a[1]) },
 		"poolweb":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).poolWeb(ts, a[0], a[1]) },
+		"members":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).members(ts, a) },
+		"exits":    exits,
 		"await":    await,
 		"fetch":    fetch,
 		"spread":   spread,
 		"expand":   expand,
+		"lbd":      func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).startLBD(ts, a[0]) },
+		"signal":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).signal(ts, a[0]) },
 		"router":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).startRouter(ts, a[0]) },
 		"route":    func(ts *testscript.TestScript, neg bool, a []string) { worldOf(ts).awaitRoute(ts, neg, a[0]) },
 	}
@@ -61,6 +70,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 type world struct {
 	net, dir string
 	store    *exec.Cmd
+	lbd      *exec.Cmd
 	servers  map[string]*backend
 	router   *server.BgpServer
 	fakes    []io.Closer
@@ -74,6 +84,10 @@ func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*w
 func (w *world) etcdAddr() string { return w.net + ".200:2379" }
 
 func (w *world) close() {
+	if w.lbd != nil {
+		_ = w.lbd.Process.Kill()
+		_ = w.lbd.Wait()
+	}
 	if w.store != nil {
 		_ = w.store.Process.Kill()
 		_, _ = w.store.Process.Wait()
@@ -147,6 +161,25 @@ func (w *world) put(ts *testscript.TestScript, key, value string) {
 	defer cancel()
 	_, err := client.Put(ctx, "/conftool/v1/"+key, value)
 	ts.Check(err)
+}
+
+// startLBD runs lbd where a script has to send it more than SIGINT.
+func (w *world) startLBD(ts *testscript.TestScript, config string) {
+	log, err := os.Create(ts.MkAbs("lbd.log"))
+	ts.Check(err)
+	defer log.Close()
+	program := filepath.Join(filepath.SplitList(ts.Getenv("PATH"))[0], "lbd")
+	w.lbd = exec.Command(program, "--config", ts.MkAbs(config), "--plane", "userspace")
+	w.lbd.Stderr = log
+	ts.Check(w.lbd.Start())
+}
+
+func (w *world) signal(ts *testscript.TestScript, name string) {
+	ts.Check(w.lbd.Process.Signal(map[string]os.Signal{"HUP": syscall.SIGHUP, "TERM": syscall.SIGTERM}[name]))
+	if name == "TERM" {
+		ts.Check(w.lbd.Wait())
+		w.lbd = nil
+	}
 }
 
 // backend is one web server whose answers a script chooses.
