@@ -85,6 +85,9 @@ func (s *Store) base(t *objects.Type) string {
 	return s.cfg.Namespace + "/" + s.cfg.APIVersion + "/" + t.Path + "/"
 }
 
+// Prefix returns what the keys of all objects of a type begin with, for Watch.
+func (s *Store) Prefix(t *objects.Type) string { return s.base(t) }
+
 // own returns the prefix of the records that are ours alone. They live beside
 // conftool's version directory, where conftool never lists.
 func (s *Store) own(kind string) string {
