@@ -55,6 +55,7 @@ func (c *confctl) command() *cobra.Command {
 	flags.BoolVar(&c.yaml, "yaml", false, "list what is selected as YAML before asking")
 	flags.StringVar(&c.reason, "reason", "", "`TEXT` for the history of changes: why")
 	c.root.AddCommand(c.selectCommand(), c.syncCommand(), c.verifyCommand(), c.statusCommand(), c.balancersCommand())
+	c.root.AddCommand(c.generateCommand())
 	for _, v := range verbs() {
 		c.root.AddCommand(c.verbCommand(v))
 	}

@@ -112,7 +112,7 @@ func (p *parser) problem(line int, host string, skipped bool, format string, arg
 
 // add takes one server in, unless no balancer could have it.
 func (p *parser) add(line int, e Entry) {
-	if err := check(e); err != nil {
+	if err := e.Check(); err != nil {
 		p.problem(line, e.Host, true, "%w", err)
 		return
 	}
@@ -122,8 +122,8 @@ func (p *parser) add(line int, e Entry) {
 	p.entries[e.Host] = e
 }
 
-// check tells what keeps an entry from being used.
-func check(e Entry) error {
+// Check tells what keeps an entry from being in a file.
+func (e Entry) Check() error {
 	if err := CheckHost(e.Host); err != nil {
 		return err
 	}

@@ -15,7 +15,7 @@ import (
 func Write(w io.Writer, entries []Entry, form Form) error {
 	entries = slices.SortedFunc(slices.Values(entries), func(a, b Entry) int { return cmp.Compare(a.Host, b.Host) })
 	for i, e := range entries {
-		if err := check(e); err != nil {
+		if err := e.Check(); err != nil {
 			return fmt.Errorf("write server %q: %w", e.Host, err)
 		}
 		if i > 0 && e.Host == entries[i-1].Host {
