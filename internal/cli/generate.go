@@ -27,8 +27,8 @@ func (c *confctl) generateCommand() *cobra.Command {
 			"  confctl generate pybal --out /srv/pybal --form json --watch --listen :8080\n" +
 			"  confctl generate dsh --out /etc/dsh/group --watch\n" +
 			"  confctl generate pybal --out DIR --check '[pybal-eval-check, \"{}\"]' --reload systemctl --reload reload --reload nginx",
-		Args:  c.noKind,
-		RunE:  func(*cobra.Command, []string) error { return nil }, // Args has refused
+		Args: c.noKind,
+		RunE: func(*cobra.Command, []string) error { return nil }, // Args has refused
 	}
 	cmd.AddCommand(c.generatePyBal(), c.generateDsh())
 	return cmd
@@ -50,6 +50,8 @@ func (c *confctl) generatePyBal() *cobra.Command {
 		Short: "Write PyBal's pool files, DIR/DC/SERVICE",
 		Long: "Write one pool file for each service of each site, as config-master serves them and PyBal and lbd read them.\n" +
 			"Inactive nodes are left out. With --form json the files end in .json.",
+		Example: "  confctl generate pybal --out /srv/config-master/pybal\n" +
+			"  confctl generate pybal --out /srv/pybal --form json --watch --listen :8080",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			layout.form = poolfile.Form(form)
@@ -72,8 +74,10 @@ func (c *confctl) generateDsh() *cobra.Command {
 		Use:   "dsh --out DIR",
 		Short: "Write dsh groups, DIR/CLUSTER-SERVICE",
 		Long:  "Write one dsh group for each service of each cluster: the hosts of all sites that are not inactive.",
-		Args:  exactly(),
-		RunE:  func(cmd *cobra.Command, _ []string) error { return g.run(cmd.Context()) },
+		Example: "  confctl generate dsh --out /etc/dsh/group\n" +
+			"  confctl generate dsh --out /etc/dsh/group --watch",
+		Args: exactly(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return g.run(cmd.Context()) },
 	}
 	g.flags(cmd.Flags())
 	return cmd
