@@ -125,6 +125,9 @@ func (g *generation) run(ctx context.Context) error {
 	if err != nil {
 		return withExit(exitUsage, err)
 	}
+	if g.objectType != "node" {
+		return withExit(exitUsage, fmt.Errorf("files are made of nodes, not of type %q", g.objectType))
+	}
 	dir, err := poolfile.OpenDir(g.out)
 	if err != nil {
 		return withExit(exitUsage, readError("directory", g.out, err))

@@ -10,25 +10,6 @@ import (
 	"github.com/sluice-lb/sluice/pkg/state"
 )
 
-// printObjects prints the lines of get. Objects that have none are named on
-// stderr, and the command fails in the end.
-func printObjects(env Env, list []objects.Object) error {
-	var bad bool
-	for _, o := range list {
-		line, err := o.Line()
-		if err != nil {
-			fmt.Fprintf(env.Stderr, "confctl: %v\n", oneLine{err})
-			bad = true
-			continue
-		}
-		fmt.Fprintln(env.Stdout, line)
-	}
-	if bad {
-		return withExit(exitFailure, nil)
-	}
-	return nil
-}
-
 // printChange prints conftool's lines of a write: one per changed field, an
 // empty one for an object that already was as wanted, one per object deleted.
 func printChange(w io.Writer, change state.Change) {
@@ -36,6 +17,8 @@ func printChange(w io.Writer, change state.Change) {
 		switch {
 		case o.Object.Raw == nil && o.Changed:
 			fmt.Fprintf(w, "Deleted ('%s',) %s.\n", className(o.Object.Type), o.Object.Key.Name)
+		case o.Changed && len(o.Diffs) == 0:
+			fmt.Fprintf(w, "%s: created %s\n", o.Object.Key, stored(o.Object.Raw))
 		case len(o.Diffs) == 0:
 			fmt.Fprintln(w)
 		}
