@@ -40,7 +40,7 @@ func TestParseConfigErrors(t *testing.T) {
 		// Case C60.
 		{"percent in a URL", service("a", `monitors = ["ProxyFetch"]`, `proxyfetch.url = ["http://h/a%20b"]`),
 			`f: line 8: [a] proxyfetch.url: a bare "%" must be written "%%"`},
-		{"https source", service("a", "config = https://h/k"), "f: line 6: [a] config: https:// sources are not supported yet"},
+		{"https source without a host", service("a", "config = https:///k"), "f: line 6: [a] config: https:// names no host"},
 		{"bad scheduler", service("a", "scheduler = fancy"),
 			`f: line 5: [a] scheduler: "fancy" is not one of rr, wrr, lc, wlc, lblc, lblcr, dh, sh, sed, nq, mh, fo, ovf`},
 		{"missing port", service("a", "-port"), "f: line 1: [a] port: missing"},
@@ -70,8 +70,8 @@ func TestParseConfigErrors(t *testing.T) {
 		{"bad admin-depool", service("a", "admin-depool = yes"), `f: line 7: [a] admin-depool: "yes" is not one of guard, honour`},
 		{"same VIP", service("a") + service("b", "port = 81") + service("c"), "f: line 16: [c] port: tcp 192.0.2.1:80 is already that of [a], line 1"},
 
-		{"file source", service("a", "config = file:///etc/pool"), "f: line 6: [a] config: file:// sources are not supported yet"},
-		{"no source", service("a", "config = /etc/pool"), `f: line 6: [a] config: "/etc/pool" is not the URL of a source; write it as etcd://HOST:PORT/KEY/`},
+		{"file source", service("a", "config = file://etc/pool"), `f: line 6: [a] config: file:// wants the absolute path of a file, as in file:///etc/pybal/pool: got "etc/pool"`},
+		{"no source", service("a", "config = /etc/pool"), `f: line 6: [a] config: "/etc/pool" is not the URL of a source; write it as etcd://HOST:PORT/KEY/, file:///PATH or http://HOST/PATH`},
 		{"no host", service("a", "config = etcd:///k"), "f: line 6: [a] config: etcd:// names no host"},
 		{"no key", service("a", "config = etcd://h:1//"), "f: line 6: [a] config: etcd:// names no key"},
 		{"bad port", service("a", "config = etcd://h:70000/k"), `f: line 6: [a] config: "70000" is not a port`},

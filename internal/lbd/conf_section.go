@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/sluice-lb/sluice/internal/lb"
-	"github.com/sluice-lb/sluice/internal/lbd/literal"
+	"github.com/sluice-lb/sluice/internal/literal"
 )
 
 const maxUint32 = math.MaxUint32

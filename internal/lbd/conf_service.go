@@ -46,7 +46,7 @@ func parseService(s *section, defaults serviceDefaults) (lb.Service, bool) {
 		service.Scheduler = s.choice("scheduler", "", schedulers()...)
 	}
 	if from, set := s.required("config"); set {
-		service.Source = from
+		service.Source, service.LocalRevisions = from, source.Local(from)
 		if err := source.Check(from); err != nil {
 			s.bad("config", "%v", err)
 		}

@@ -32,6 +32,8 @@ import (
 //	backend beN ok|fail|stop         what that server answers
 //	fakelb ADDR BEHAVIOUR            a load balancer's status server that
 //	                                 hangs, answers 500, 404, garbage, …
+//	poolweb ADDR BEHAVIOUR           a web server with a pool file: a file's name,
+//	                                 or refuse, reset, hang, 404, 500, empty
 //	await URL REGEXP                 GET until the body matches, 20 s at most
 //	fetch URL FILE [HEADER…]         GET or METHOD:URL once; status line, chosen
 //	                                 headers and body go to FILE
@@ -60,6 +62,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"backends": func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).backends(ts, a[0]) },
 		"backend":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).behave(ts, a[0], a[1]) },
 		"fakelb":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).fakeLB(ts, a[0], a[1]) },
+		"poolweb":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).poolWeb(ts, a[0], a[1]) },
 		"members":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).members(ts, a) },
 		"await":    await,
 		"fetch":    fetch,
@@ -92,6 +95,7 @@ type world struct {
 	marked   int64 // a revision of the store
 	// listeners are the programs beside the script, by name.
 	listeners map[string]*listener
+	webs      map[string][]io.Closer // by address
 }
 
 type worldKey struct{}
@@ -114,6 +118,11 @@ func (w *world) close() {
 	}
 	for _, f := range w.fakes {
 		_ = f.Close()
+	}
+	for _, web := range w.webs {
+		for _, c := range web {
+			_ = c.Close()
+		}
 	}
 	if w.router != nil {
 		w.router.Stop()
