@@ -28,10 +28,11 @@ import (
 //	key KEY VALUE                    store a raw value below /conftool/v1/
 //	backends N                       N web servers be1…beN on $NET.N:8080, and a
 //	                                 hosts file that knows them
-//	backend beN ok|fail|stop         what that server answers
+//	backend beN ok|fail|stop|…       what that server answers; hang, drip, or a
+//	                                 status by its number
 //	fakelb ADDR BEHAVIOUR            a load balancer's status server that
 //	                                 hangs, answers 500, 404, garbage, …
-//	await URL REGEXP                 GET until the body matches, 20 s at most
+//	await URL REGEXP [HEADER…]       GET until the body matches, 20 s at most
 //	fetch URL FILE [HEADER…]         GET or METHOD:URL once; status line, chosen
 //	                                 headers and body go to FILE
 //	spread URL N                     N requests; the distinct bodies to stdout
@@ -71,6 +72,7 @@ type world struct {
 	servers  map[string]*backend
 	router   *server.BgpServer
 	fakes    []io.Closer
+	cases    cases
 }
 
 type worldKey struct{}
@@ -89,6 +91,7 @@ func (w *world) close() {
 		_, _ = w.store.Process.Wait()
 	}
 	for _, b := range w.servers {
+		b.become("stop")
 		b.stop()
 	}
 	for _, f := range w.fakes {
@@ -97,6 +100,7 @@ func (w *world) close() {
 	if w.router != nil {
 		w.router.Stop()
 	}
+	w.cases.close()
 }
 
 // etcd controls the store's process.
@@ -177,7 +181,9 @@ func (w *world) signal(ts *testscript.TestScript, name string) {
 type backend struct {
 	name, addr string
 	mu         sync.Mutex
-	fails      bool
+	how        string        // what to answer
+	changed    chan struct{} // closed when that is something else
+	asked      string        // the last request
 	server     *http.Server
 }
 
@@ -188,7 +194,7 @@ func (w *world) backends(ts *testscript.TestScript, count string) {
 	_, err := fmt.Sscan(count, &n)
 	ts.Check(err)
 	for i := 1; i <= n; i++ {
-		b := &backend{name: fmt.Sprintf("be%d", i), addr: fmt.Sprintf("%s.%d:8080", w.net, i)}
+		b := &backend{name: fmt.Sprintf("be%d", i), addr: fmt.Sprintf("%s.%d:8080", w.net, i), changed: make(chan struct{})}
 		w.servers[b.name] = b
 		fmt.Fprintf(&hosts, "%s.%d %s\n", w.net, i, b.name)
 		ts.Check(b.start())
@@ -201,13 +207,11 @@ func (w *world) behave(ts *testscript.TestScript, name, how string) {
 	if !ok {
 		ts.Fatalf("no backend %q", name)
 	}
+	b.become(how)
 	if how == "stop" {
 		b.stop()
 		return
 	}
-	b.mu.Lock()
-	b.fails = how == "fail"
-	b.mu.Unlock()
 	if b.server == nil {
 		ts.Check(b.start())
 	}
@@ -230,22 +234,12 @@ func (b *backend) stop() {
 	}
 }
 
-func (b *backend) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.fails {
-		http.Error(w, "broken", http.StatusInternalServerError)
-		return
-	}
-	fmt.Fprintln(w, b.name)
-}
-
 // await gets a URL until its body matches.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	pattern := regexp.MustCompile(args[1])
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		_, _, body, err := request(args[0], nil)
+		_, _, body, err := request(args[0], args[2:])
 		if err == nil && pattern.MatchString(body) != neg {
 			return
 		}
