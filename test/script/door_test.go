@@ -1,13 +1,16 @@
 package script_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -29,6 +32,7 @@ type door struct {
 //
 //	door beN open              listen, take connections and keep them
 //	door beN slam              listen, take connections and close them at once
+//	door beN deaf              listen, answer no attempt to connect
 //	door beN shut              stop listening
 //	door beN fin               close the connections there are
 //	door beN rst               reset them
@@ -48,6 +52,8 @@ func (w *world) door(ts *testscript.TestScript, name string, args []string) {
 	switch args[0] {
 	case "open", "slam":
 		ts.Check(d.listen(args[0] == "slam"))
+	case "deaf":
+		ts.Check(d.deafen())
 	case "shut":
 		d.shut()
 	case "fin", "rst":
@@ -115,6 +121,39 @@ func (d *door) listen(slams bool) error {
 		}
 	}()
 	return nil
+}
+
+// deafen listens with a queue for one connection, and fills it: the kernel
+// then drops what else arrives.
+func (d *door) deafen() error {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	f := os.NewFile(uintptr(fd), d.addr)
+	defer f.Close() // the listener has a copy
+	addr, err := netip.ParseAddrPort(d.addr)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(
+		syscall.Bind(fd, &syscall.SockaddrInet4{Addr: addr.Addr().As4(), Port: int(addr.Port())}),
+		syscall.Listen(fd, 0))
+	if err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.listener, err = net.FileListener(f); err != nil {
+		return err
+	}
+	for {
+		conn, err := net.DialTimeout("tcp", d.addr, 200*time.Millisecond)
+		if err != nil {
+			return nil
+		}
+		d.open = append(d.open, conn)
+	}
 }
 
 func (d *door) take(conn net.Conn) {
