@@ -42,6 +42,14 @@ func className(t *objects.Type) string {
 	return name
 }
 
+// nameMalformed names objects the selector could not judge. Whoever selects
+// must not pass over them in silence.
+func nameMalformed(env Env, malformed []error) {
+	for _, err := range malformed {
+		fmt.Fprintf(env.Stderr, "confctl: %v\n", oneLine{err})
+	}
+}
+
 // warnStray names keys that are no objects, on one line.
 func warnStray(env Env, t *objects.Type, stray []string) {
 	const most = 5

@@ -84,7 +84,7 @@ func planned(m state.Mutation) (string, error) {
 
 // print writes the plan, of each kind of line no more than most.
 func (p plan) print(w io.Writer, most int) {
-	for _, lines := range [][]string{p.changes, p.pools, p.guard.lines, p.guard.silent} {
+	for _, lines := range [][]string{p.changes, p.pools, p.guard.lines, p.guard.refused, p.guard.silent} {
 		shown := lines[:min(len(lines), max(most, 1))]
 		for _, line := range shown {
 			fmt.Fprintln(w, line)

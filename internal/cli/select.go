@@ -70,9 +70,7 @@ func (c *confctl) selectAct(ctx context.Context, selector, text string) error {
 	}
 	c.log().Debug("listed", "type", t.Name, "objects", len(found.Objects), "revision", found.Revision)
 	warnStray(c.env, t, found.Stray)
-	for _, err := range found.Malformed {
-		fmt.Fprintf(c.env.Stderr, "confctl: %v\n", oneLine{err})
-	}
+	nameMalformed(c.env, found.Malformed)
 	job := task{action: text, selector: selector, left: len(found.Malformed) > 0}
 	switch {
 	case act.verb == "get":

@@ -101,6 +101,9 @@ func (s *session) latest(ctx context.Context, t *objects.Type, selector string) 
 	if err != nil {
 		return nil, err
 	}
+	if len(found.Malformed) > 0 {
+		return nil, oneLine{errors.Join(found.Malformed...)}
+	}
 	latest := make(map[string]int64)
 	for _, o := range found.Objects {
 		source := s.store.SourceOf(t, o.Key)

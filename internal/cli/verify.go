@@ -66,6 +66,7 @@ func (c *confctl) verifyAct(ctx context.Context, selector string, ask asking) er
 		return err
 	}
 	warnStray(c.env, t, found.Stray)
+	nameMalformed(c.env, found.Malformed)
 	if len(found.Objects) == 0 {
 		return withExit(exitUnverified, fmt.Errorf("no objects match %s: nothing to verify", selector))
 	}
@@ -76,7 +77,7 @@ func (c *confctl) verifyAct(ctx context.Context, selector string, ask asking) er
 	if err := findingsTable(findings).print(c.env, c.output); err != nil {
 		return err
 	}
-	if lbverify.All(findings) != nil {
+	if lbverify.All(findings) != nil || len(found.Malformed) > 0 {
 		return withExit(exitUnverified, nil)
 	}
 	return nil

@@ -49,13 +49,14 @@ func (c *confctl) write(ctx context.Context, s *session, t task) error {
 	}
 	if t.ask != nil {
 		p, err := s.plan(ctx, t.muts)
-		if err == nil {
-			err = s.refusal(p, c.force) // nobody is asked for what will not be done
-		}
-		if err == nil {
-			err = t.ask(ctx, p)
-		}
 		if err != nil {
+			return err
+		}
+		if err := s.refusal(p, c.force); err != nil {
+			c.showPlan(p) // and nobody is asked for what will not be done
+			return err
+		}
+		if err := t.ask(ctx, p); err != nil {
 			return err
 		}
 	}

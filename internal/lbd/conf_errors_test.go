@@ -83,6 +83,10 @@ func TestParseConfigErrors(t *testing.T) {
 		{"monitors nested", service("a", `monitors = [["ProxyFetch"]]`), "f: line 7: [a] monitors: list holds something else than strings and numbers"},
 		{"monitor twice", service("a", `monitors = ["UDP", "UDP"]`), "f: line 7: [a] monitors: UDP is listed twice"},
 		{"bad monitor", service("a", `monitors = ["Odd", "UDP"]`), "f: line 7: [a] monitors: what is this"},
+		{"argument that is no placeholder", service("a", `monitors = ["RunCommand"]`, `runcommand.arguments = [ server.up ]`),
+			"f: line 8: [a] runcommand.arguments: not a Python literal: character 3: server.up is a name, not a value"},
+		{"placeholder elsewhere", service("a", `monitors = ["UDP"]`, `udp.x = [ server.ip ]`),
+			"f: line 8: [a] udp.x: not a Python literal: character 3: server is a name, not a value"},
 		{"option no list", service("a", `monitors = ["UDP"]`, `udp.x = [ y`),
 			"f: line 8: [a] udp.x: not a Python literal: character 3: y is a name, not a value"},
 
@@ -160,14 +164,15 @@ func TestParseConfigAccepts(t *testing.T) {
 func TestParseConfigMonitorOptions(t *testing.T) {
 	config, err := ParseConfig([]byte(service("a", `monitors = ["ProxyFetch", "RunCommand"]`,
 		`proxyfetch.url = [ 'http://a/', "http://b/" ]`, `proxyfetch.timeout = 5`, `proxyfetch.host = 'quoted'`,
-		`runcommand.arguments = [ "-n", 3, 1.5, True ]`, `runcommand.log-output = no`, `runcommand.command = 'a' -b`,
+		`runcommand.arguments = [ "-n", 3, 1.5, True, server.host, server.ip, server.port, server.weight ]`, `runcommand.log-output = no`, `runcommand.command = 'a' -b`,
 		`runcommand.empty =`, `proxyfetchx.url = 1`)), "f", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []lb.Monitor{
 		{Kind: "ProxyFetch", Options: map[string][]string{"url": {"http://a/", "http://b/"}, "timeout": {"5"}, "host": {"quoted"}}},
-		{Kind: "RunCommand", Options: map[string][]string{"arguments": {"-n", "3", "1.5", "true"}, "log-output": {"no"},
+		{Kind: "RunCommand", Options: map[string][]string{"arguments": {"-n", "3", "1.5", "true",
+			"{server.host}", "{server.ip}", "{server.port}", "{server.weight}"}, "log-output": {"no"},
 			"command": {"'a' -b"}, "empty": {""}}},
 	}
 	if diff := cmp.Diff(want, config.Services[0].Monitors); diff != "" {

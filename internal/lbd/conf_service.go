@@ -106,6 +106,9 @@ func monitorOptions(s *section, prefix string) map[string][]string {
 		}
 		v, _ := s.text(option)
 		values, err := oneOrMore(v)
+		if option == "runcommand.arguments" {
+			values, err = commandArguments(v)
+		}
 		if err != nil {
 			s.bad(option, "%v", err)
 			continue
@@ -113,6 +116,16 @@ func monitorOptions(s *section, prefix string) map[string][]string {
 		options[name] = values
 	}
 	return options
+}
+
+// commandArguments reads a list in which PyBal's names of what belongs to a
+// server stand for placeholders, "{server.host}", which the check fills.
+func commandArguments(text string) ([]string, error) {
+	names := make(map[string]any)
+	for _, name := range []string{"server.host", "server.ip", "server.port", "server.weight"} {
+		names[name] = "{" + name + "}"
+	}
+	return parseListWith(text, names)
 }
 
 // sharing holds what services have in common: no two may have the same VIP,

@@ -28,6 +28,7 @@ import (
 //	bot start ADDR                   a chat bot that listens
 //	bot heard REGEXP                 the next message it got
 //	bot silent                       it got none
+//	exits CODE PROGRAM [ARG…]        run, and end with that code; like exec
 //	[!] tty FILE PROGRAM [ARG…]      run with a terminal at which FILE is
 //	                                 typed; what it shows goes to the file tty
 //	[!] meanwhile KEY VALUE PROGRAM [ARG…]
@@ -39,6 +40,7 @@ func operatorCommands() map[string]func(*testscript.TestScript, bool, []string) 
 		"stored":    func(ts *testscript.TestScript, neg bool, a []string) { worldOf(ts).stored(ts, neg, a) },
 		"revision":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).revisionIs(ts, a[0]) },
 		"bot":       func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).botDoes(ts, a) },
+		"exits":     exits,
 		"tty":       runTTY,
 		"meanwhile": func(ts *testscript.TestScript, neg bool, a []string) { worldOf(ts).meanwhile(ts, neg, a) },
 	}
@@ -172,6 +174,19 @@ func succeeded(ts *testscript.TestScript, neg bool, args []string, err error, ou
 	}
 	if (err != nil) != neg {
 		ts.Fatalf("%v: error %v\n%s", args, err, output)
+	}
+}
+
+// exits runs a program that has to end with a certain code.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	code, err := 0, ts.Exec(args[1], args[2:]...)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		code = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if fmt.Sprint(code) != args[0] {
+		ts.Fatalf("%v: exit %d, want %s", args[1:], code, args[0])
 	}
 }
 
