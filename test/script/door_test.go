@@ -37,8 +37,8 @@ type door struct {
 //	door beN fin               close the connections there are
 //	door beN rst               reset them
 //	door beN came COUNT [LEAST [MOST]]
-//	                           wait until there have been COUNT connections; the
-//	                           time between them must be so on average
+//	                           wait until there have been COUNT connections;
+//	                           between the last two of them lies that much time
 //	door beN left              wait until the other side has closed all
 func (w *world) door(ts *testscript.TestScript, name string, args []string) {
 	d, ok := w.cases.doors[name]
@@ -76,9 +76,9 @@ func (d *door) came(ts *testscript.TestScript, args []string) {
 	for i, bound := range args[1:] {
 		limit, err := time.ParseDuration(bound)
 		ts.Check(err)
-		gap := times[count-1].Sub(times[0]) / time.Duration(count-1)
+		gap := times[count-1].Sub(times[count-2])
 		if i == 0 && gap < limit || i == 1 && gap > limit {
-			ts.Fatalf("%s: %d connections, %v apart", d.addr, count, gap)
+			ts.Fatalf("%s: connection %d came %v after the one before", d.addr, count, gap)
 		}
 	}
 }
