@@ -14,7 +14,7 @@ func TestPagesSayWhatHelpSays(t *testing.T) {
 	}
 	for page, want := range map[string]string{
 		"confctl.1": "confctl-verify(1)", "confctl-verify.1": "without-lb lb3",
-		"depool.1": "too few healthy servers", "restart-service.1": "grace-period", "lbd-check-config.1": "pybal.conf",
+		"depool.1": "without-lb", "restart-service.1": "grace-period", "lbd-check-config.1": "pybal.conf",
 	} {
 		text, err := os.ReadFile(filepath.Join(dir, page))
 		if err != nil {

@@ -89,7 +89,6 @@ func address(m state.Member) lbverify.Balancer {
 const noLife = "no sign of life in the store"
 
 func (c *confctl) balancersCommand() *cobra.Command {
-	var form format
 	cmd := &cobra.Command{
 		Use:   "balancers",
 		Short: "List the balancers that have registered",
@@ -98,10 +97,10 @@ func (c *confctl) balancersCommand() *cobra.Command {
 		Example: "  confctl balancers\n  confctl balancers -o json\n  confctl balancers forget lb3",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.listBalancers(cmd.Context(), form)
+			return c.listBalancers(cmd.Context())
 		},
 	}
-	form.flag(cmd.Flags())
+	c.outputFlag(cmd.Flags())
 	cmd.AddCommand(&cobra.Command{
 		Use:     "forget NAME",
 		Short:   "Remove the record of a balancer that is no more",
@@ -126,7 +125,7 @@ type balancerRow struct {
 	Pools      []state.MemberPool `json:"pools"`
 }
 
-func (c *confctl) listBalancers(ctx context.Context, form format) error {
+func (c *confctl) listBalancers(ctx context.Context) error {
 	s, _, err := c.open()
 	if err != nil {
 		return err
@@ -150,11 +149,11 @@ func (c *confctl) listBalancers(ctx context.Context, form format) error {
 		}
 		list.add(row, cell{text: member.Name}, since, cell{text: strings.Join(member.Status, " ")}, cell{text: strings.Join(pools, " ")})
 	}
-	if len(m.members) == 0 && form == asTable {
+	if len(m.members) == 0 && (c.output == "" || c.output == formatTable) {
 		fmt.Fprintln(c.env.Stderr, "no balancer has registered")
 		return nil
 	}
-	return list.print(c.env, form)
+	return list.print(c.env, c.output)
 }
 
 func (c *confctl) forgetBalancer(ctx context.Context, name string) error {

@@ -1,45 +1,16 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 	"unicode/utf8"
 
-	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
 )
-
-// format is how a list is printed.
-type format string
-
-// The formats of the lists conftool did not have.
-const (
-	asTable format = "table"
-	asJSON  format = "json"
-	asLines format = "jsonl"
-)
-
-func (f *format) flag(flags *pflag.FlagSet) {
-	*f = asTable
-	flags.VarP(f, "output", "o", "`FORMAT` of the list: table, json or jsonl")
-}
-
-// String returns the format's name.
-func (f *format) String() string { return string(*f) }
-
-// Type is shown in the help.
-func (f *format) Type() string { return "format" }
-
-// Set reads the flag.
-func (f *format) Set(text string) error {
-	switch format(text) {
-	case asTable, asJSON, asLines:
-		*f = format(text)
-		return nil
-	}
-	return fmt.Errorf("want table, json or jsonl")
-}
 
 // tint is the colour of a cell, by the number of its ANSI sequence.
 type tint int
@@ -69,12 +40,14 @@ func (t *table) add(value any, cells ...cell) {
 	t.rows = append(t.rows, cells)
 }
 
-func (t *table) print(env Env, f format) error {
-	switch f {
-	case asJSON:
+func (t *table) print(env Env, format string) error {
+	switch format {
+	case formatJSON:
 		return t.json(env)
-	case asLines:
+	case formatLines:
 		return t.lines(env)
+	case formatYAML:
+		return t.yaml(env)
 	}
 	_, err := fmt.Fprint(env.Stdout, t.text(colourful(env)))
 	return err
@@ -88,6 +61,30 @@ func (t *table) json(env Env) error {
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	return enc.Encode(t.values)
+}
+
+// yaml prints what json prints, in the same order.
+func (t *table) yaml(env Env) error {
+	var text bytes.Buffer
+	if err := t.json(Env{Stdout: &text}); err != nil {
+		return err
+	}
+	var doc yaml.Node
+	if err := yaml.Unmarshal(text.Bytes(), &doc); err != nil {
+		return err
+	}
+	block(&doc)
+	enc := yaml.NewEncoder(env.Stdout)
+	enc.SetIndent(2)
+	return errors.Join(enc.Encode(&doc), enc.Close())
+}
+
+// block takes JSON's style from a document.
+func block(n *yaml.Node) {
+	n.Style = 0
+	for _, part := range n.Content {
+		block(part)
+	}
 }
 
 func (t *table) lines(env Env) error {

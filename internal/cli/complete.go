@@ -46,7 +46,7 @@ func completeSelect(ctx context.Context, s *session, t *objects.Type, cmd *cobra
 	if len(args) != 1 {
 		return completeSelector(ctx, s, t, cmd, args, word)
 	}
-	actions := []string{"get", "delete"}
+	actions := []string{"get", "edit", "delete"}
 	for _, f := range t.Fields {
 		actions = append(actions, "set/"+f.Name+"=")
 		for _, value := range f.Enum {
@@ -63,27 +63,45 @@ func completeSelector(ctx context.Context, s *session, t *objects.Type, _ *cobra
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	done, last := lastTerm(t, word)
-	tag, value, hasValue := strings.Cut(last, "=")
 	var words []string
-	if hasValue {
-		for _, v := range values(ctx, s, t, done, tag) {
-			words = append(words, tag+"="+v)
+	if term, _, hasValue := strings.Cut(last, "="); hasValue {
+		for _, v := range termValues(ctx, s, t, done, strings.TrimSuffix(term, "!")) {
+			words = append(words, term+"="+v)
 		}
-		tag += "=" + value
 	} else {
-		for _, name := range append(slices.Clone(t.Tags), "name") {
-			if !strings.Contains(","+done, ","+name+"=") {
-				words = append(words, name+"=")
-			}
-		}
+		words = terms(t, done)
 	}
-	words = starting(words, tag)
+	words = starting(words, last)
 	if done != "" {
 		for i := range words {
 			words[i] = done + "," + words[i]
 		}
 	}
 	return words, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
+}
+
+// terms returns what a further term could begin with.
+func terms(t *objects.Type, done string) []string {
+	names := append(slices.Clone(t.Tags), "name")
+	for _, f := range t.Fields {
+		names = append(names, f.Name)
+	}
+	var words []string
+	for _, name := range names {
+		if !strings.Contains(","+done, ","+name+"=") {
+			words = append(words, name+"=")
+		}
+	}
+	return words
+}
+
+// termValues returns the values of a field, which the schema lists, or of a
+// tag.
+func termValues(ctx context.Context, s *session, t *objects.Type, done, name string) []string {
+	if f, ok := t.Field(name); ok {
+		return f.Enum
+	}
+	return values(ctx, s, t, done, name)
 }
 
 // lastTerm splits an unfinished selector behind the last comma that ends a

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 // Confctl is conftool's confctl: it shows and changes objects. It returns the
 // exit code.
 func Confctl(ctx context.Context, env Env) int {
-	c := &confctl{env: env}
+	c := &confctl{env: env, stdin: bufio.NewReader(env.Stdin)}
 	return execute(ctx, env, c.command())
 }
 
@@ -27,8 +28,11 @@ type confctl struct {
 	quiet      bool
 	debug      bool
 	yaml       bool
-	reason     string
-	root       *cobra.Command
+	output     string
+	writeFlags
+	waiting
+	stdin *bufio.Reader
+	root  *cobra.Command
 }
 
 func (c *confctl) command() *cobra.Command {
@@ -52,9 +56,13 @@ func (c *confctl) command() *cobra.Command {
 	flags.BoolVar(&c.host, "host", false, "do not ask when all selected objects have the same name")
 	flags.BoolVar(&c.quiet, "quiet", false, "do not announce what was done")
 	flags.BoolVar(&c.debug, "debug", false, "log what is done on stderr")
-	flags.BoolVar(&c.yaml, "yaml", false, "list what is selected as YAML before asking")
-	flags.StringVar(&c.reason, "reason", "", "`TEXT` for the history of changes: why")
-	c.root.AddCommand(c.selectCommand(), c.syncCommand(), c.verifyCommand(), c.statusCommand(), c.balancersCommand())
+	flags.BoolVar(&c.yaml, "yaml", false, "YAML where conftool has it: what is selected before asking, and tags … get all")
+	c.writeFlags.add(flags)
+	c.outputFlag(flags)
+	c.root.AddCommand(c.selectCommand(), c.tagsCommand(), c.syncCommand())
+	c.root.AddCommand(c.historyCommand(), c.showChangeCommand(), c.undoCommand(), c.watchCommand())
+	c.root.AddCommand(c.verifyCommand(), c.statusCommand(), c.balancersCommand())
+	c.root.AddCommand(c.generateCommand())
 	for _, v := range verbs() {
 		c.root.AddCommand(c.verbCommand(v))
 	}

@@ -16,8 +16,6 @@ import (
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 	"go.yaml.in/yaml/v3"
-
-	"github.com/sluice-lb/sluice/pkg/state"
 )
 
 // Where conftool looks.
@@ -27,7 +25,8 @@ const (
 )
 
 // config is what a command has to know before it can do anything. The keys are
-// those of conftool's config.yaml, and endpoints and timeout besides.
+// those of conftool's config.yaml, and some besides: endpoints, timeout, and
+// who we are to the store.
 type config struct {
 	Endpoints  []string      `mapstructure:"endpoints"`
 	Namespace  string        `mapstructure:"namespace"`
@@ -38,26 +37,35 @@ type config struct {
 	// Guard refuses changes that would leave a pool with too little.
 	Guard bool `mapstructure:"guard"`
 
-	// Keys of conftool's that mean nothing here, or not yet: its etcd driver
-	// does not use hosts either.
-	Hosts         any `mapstructure:"hosts"`
-	DriverOptions any `mapstructure:"driver_options"`
-	TCPIRCBotHost any `mapstructure:"tcpircbot_host"`
-	TCPIRCBotPort any `mapstructure:"tcpircbot_port"`
-	CachePath     any `mapstructure:"cache_path"`
+	// CACert, Cert and Key are PEM files; Key may be in Cert's.
+	CACert       string `mapstructure:"ca_cert"`
+	Cert         string `mapstructure:"cert"`
+	Key          string `mapstructure:"key"`
+	Username     string `mapstructure:"username"`
+	PasswordFile string `mapstructure:"password_file"`
+	// Password comes from an etcdrc alone.
+	Password string `mapstructure:"password"`
+
+	// Where to announce what was done; nowhere unless both are given.
+	TCPIRCBotHost string `mapstructure:"tcpircbot_host"`
+	TCPIRCBotPort int    `mapstructure:"tcpircbot_port"`
+
+	// DriverOptions may name an etcdrc file (etcd_config_file).
+	DriverOptions map[string]any `mapstructure:"driver_options"`
+
+	// Keys of conftool's that mean nothing here: its etcd driver does not
+	// use hosts either.
+	Hosts     any `mapstructure:"hosts"`
+	CachePath any `mapstructure:"cache_path"`
 }
 
 // configKeys are the keys a configuration file may have.
 func configKeys() []string {
 	return []string{
 		"endpoints", "namespace", "api_version", "pools_path", "timeout", "driver", "guard",
+		"ca_cert", "cert", "key", "username", "password_file",
 		"hosts", "driver_options", "tcpircbot_host", "tcpircbot_port", "cache_path",
 	}
-}
-
-// store returns the part of the configuration the store needs.
-func (c config) store() state.Config {
-	return state.Config{Endpoints: c.Endpoints, Namespace: c.Namespace, APIVersion: c.APIVersion, Timeout: c.Timeout}
 }
 
 // configFlags adds --config and --schema to a flag set.
@@ -84,24 +92,31 @@ func placeOf(env Env, flags *pflag.FlagSet, name string) place {
 	return place{flag.DefValue, false}
 }
 
-// loadConfig reads the configuration: environment over file over defaults. A
-// file that is there but cannot be understood is an error and never replaced
-// by defaults, which would be another store. Flags must come from configFlags.
+// loadConfig reads the configuration: environment over config.yaml over etcdrc
+// files over defaults. A file that is there but cannot be understood is an error
+// and never replaced by defaults, which would be another store. Flags must come
+// from configFlags.
 func loadConfig(env Env, flags *pflag.FlagSet) (config, error) {
 	file := placeOf(env, flags, "config")
+	var values map[string]any
 	data, err := os.ReadFile(file.path)
-	if errors.Is(err, fs.ErrNotExist) && !file.explicit {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !file.explicit:
 		fmt.Fprintf(env.Stderr, "warning: no config %s: using defaults\n", file.path)
-		return mergeConfig(env, nil)
+	case err == nil:
+		values, err = parseConfig(data)
+		fallthrough
+	default:
+		if err != nil {
+			return config{}, readError("config", file.path, err)
+		}
 	}
+	options, _ := values["driver_options"].(map[string]any)
+	rc, err := loadEtcdrc(etcdrcFiles(env, options))
 	if err != nil {
-		return config{}, readError("config", file.path, err)
+		return config{}, err
 	}
-	values, err := parseConfig(data)
-	if err != nil {
-		return config{}, readError("config", file.path, err)
-	}
-	c, err := mergeConfig(env, values)
+	c, err := mergeConfig(env, rc, values)
 	if err != nil {
 		return config{}, readError("config", file.path, err)
 	}
@@ -158,8 +173,9 @@ func parseConfig(data []byte) (map[string]any, error) {
 	return values, nil
 }
 
-// mergeConfig lays the environment over the file's values over the defaults.
-func mergeConfig(env Env, file map[string]any) (config, error) {
+// mergeConfig lays the environment over the file's values over those of the
+// etcdrc files over the defaults.
+func mergeConfig(env Env, rc, file map[string]any) (config, error) {
 	v := viper.New()
 	v.SetDefault("endpoints", []string{"http://127.0.0.1:2379"})
 	v.SetDefault("namespace", "/conftool")
@@ -168,7 +184,7 @@ func mergeConfig(env Env, file map[string]any) (config, error) {
 	v.SetDefault("timeout", "5s")
 	v.SetDefault("driver", "etcd")
 	v.SetDefault("guard", true)
-	for _, values := range []map[string]any{file, fromEnvironment(env)} {
+	for _, values := range []map[string]any{rc, file, fromEnvironment(env)} {
 		if err := v.MergeConfigMap(values); err != nil {
 			return config{}, err
 		}
@@ -185,7 +201,9 @@ func mergeConfig(env Env, file map[string]any) (config, error) {
 // like say.
 func fromEnvironment(env Env) map[string]any {
 	values := make(map[string]any)
-	for _, key := range []string{"namespace", "api_version", "pools_path", "timeout"} {
+	for _, key := range []string{
+		"namespace", "api_version", "pools_path", "timeout", "ca_cert", "cert", "key", "username", "password_file",
+	} {
 		if s := env.Getenv("SLUICE_" + strings.ToUpper(key)); s != "" {
 			values[key] = s
 		}

@@ -6,6 +6,8 @@ package cli
 import (
 	"io"
 	"os"
+
+	"golang.org/x/term"
 )
 
 // Env is everything a command gets from outside. Tests fill it in; OS returns
@@ -32,4 +34,13 @@ func OS() Env {
 		Getenv:   os.Getenv,
 		Hostname: fqdn,
 	}
+}
+
+// interactive tells whether somebody sits at a terminal: stdin and stdout both
+// are one.
+func (e Env) interactive() bool { return isTerminal(e.Stdin) && isTerminal(e.Stdout) }
+
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }

@@ -16,7 +16,8 @@ import (
 // guardReport is what a change would do to the pools it touches, by what their
 // balancers say.
 type guardReport struct {
-	// lines are the pools at their balancers, one line each, with numbers.
+	// lines are the pools at their balancers that can bear it, one line each,
+	// with numbers.
 	lines []string
 	// refused are the lines of those that would be left with too little.
 	refused []string
@@ -43,15 +44,6 @@ func (s *session) guard(ctx context.Context, muts []state.Mutation) (guardReport
 // preview is guard for a dry run: it asks about every pool touched.
 func (s *session) preview(ctx context.Context, muts []state.Mutation) (guardReport, error) {
 	return s.foresee(ctx, s.shifts(muts))
-}
-
-// String is the report for a dry run: a line per pool and balancer.
-func (g guardReport) String() string {
-	var b strings.Builder
-	for _, line := range slices.Concat(g.lines, g.silent) {
-		fmt.Fprintln(&b, line)
-	}
-	return b.String()
 }
 
 // refusal is the usage error of a change that must not be made without
@@ -213,9 +205,10 @@ func (g *guardReport) take(member state.Member, outlooks []outlook) {
 		}
 		foreseen := lbverify.Foresee(o.told.Report, o.shift)
 		line := fmt.Sprintf("pool %s at %s: %s", o.pool, member.Name, foreseen)
-		g.lines = append(g.lines, line)
 		if foreseen.Breaks {
-			g.refused = append(g.refused, line)
+			g.refused = append(g.refused, line+": too few")
+		} else {
+			g.lines = append(g.lines, line)
 		}
 	}
 }

@@ -10,25 +10,6 @@ import (
 	"github.com/sluice-lb/sluice/pkg/state"
 )
 
-// printObjects prints the lines of get. Objects that have none are named on
-// stderr, and the command fails in the end.
-func printObjects(env Env, list []objects.Object) error {
-	var bad bool
-	for _, o := range list {
-		line, err := o.Line()
-		if err != nil {
-			fmt.Fprintf(env.Stderr, "confctl: %v\n", oneLine{err})
-			bad = true
-			continue
-		}
-		fmt.Fprintln(env.Stdout, line)
-	}
-	if bad {
-		return withExit(exitFailure, nil)
-	}
-	return nil
-}
-
 // printChange prints conftool's lines of a write: one per changed field, an
 // empty one for an object that already was as wanted, one per object deleted.
 func printChange(w io.Writer, change state.Change) {
@@ -36,6 +17,8 @@ func printChange(w io.Writer, change state.Change) {
 		switch {
 		case o.Object.Raw == nil && o.Changed:
 			fmt.Fprintf(w, "Deleted ('%s',) %s.\n", className(o.Object.Type), o.Object.Key.Name)
+		case o.Changed && len(o.Diffs) == 0:
+			fmt.Fprintf(w, "%s: created %s\n", o.Object.Key, stored(o.Object.Raw))
 		case len(o.Diffs) == 0:
 			fmt.Fprintln(w)
 		}
@@ -57,6 +40,14 @@ func className(t *objects.Type) string {
 		return string(unicode.ToUpper(r)) + name[i+len(string(r)):]
 	}
 	return name
+}
+
+// nameMalformed names objects the selector could not judge. Whoever selects
+// must not pass over them in silence.
+func nameMalformed(env Env, malformed []error) {
+	for _, err := range malformed {
+		fmt.Fprintf(env.Stderr, "confctl: %v\n", oneLine{err})
+	}
 }
 
 // warnStray names keys that are no objects, on one line.

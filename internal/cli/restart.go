@@ -57,6 +57,7 @@ type restartOptions struct {
 	dc             string
 	restartCommand string
 	ignoreHeadroom bool
+	without        []string
 }
 
 // RestartService is safe-service-restart: with --services it depools, restarts
@@ -108,7 +109,8 @@ func (o *restartOptions) flags(cmd *cobra.Command) {
 	f.Var(&o.timeout, "timeout", "`SECONDS` for one question")
 	f.Var(&o.grace, "grace-period", "`SECONDS` between depool and restart; 0 or less for none")
 	f.StringVar(&o.catalog, "catalog", defaultCatalog, "catalog `FILE`: pools, their tags, port and load balancers")
-	f.StringArrayVar(&o.pools, "pools", nil, "`POOL`s of the catalog, separated by blanks")
+	f.StringArrayVar(&o.without, "without-lb", nil, "without a catalog, leave out the balancer `NAME`; may be given several times")
+	f.StringArrayVar(&o.pools, "pools", nil, "`POOL`s of the catalog, separated by blanks; without a catalog, of the registered balancers, or dc/cluster/service")
 	f.StringArrayVar(&o.services, "services", nil, "systemd `UNIT`s to restart, separated by blanks")
 	f.BoolVar(&o.pool, "pool", false, "pool what says no")
 	f.BoolVar(&o.depool, "depool", false, "depool what says yes")
@@ -155,7 +157,11 @@ func (o *restartOptions) run(cmd *cobra.Command, env Env) error {
 	if o.force {
 		return restartExit(p.Force(cmd.Context(), o.units()))
 	}
-	if err := o.locate(p, env); err != nil {
+	catalog, err := o.readCatalog(cmd.Flags().Changed("catalog"))
+	if err != nil {
+		return restartExit(err)
+	}
+	if err := o.locate(p, env, catalog); err != nil {
 		return restartExit(err)
 	}
 	s, err := openSession(env, cmd.Flags(), restartProgram, "")
@@ -164,6 +170,12 @@ func (o *restartOptions) run(cmd *cobra.Command, env Env) error {
 	}
 	defer s.close()
 	p.Store, p.Audit = s.store, s.audit
+	if catalog == nil {
+		log.Info("no catalog: asking the balancers that have registered")
+		if p.Pools, err = o.registered(cmd.Context(), s, p.DC); err != nil {
+			return restartExit(err)
+		}
+	}
 	if p.Type, err = s.typeNamed(o.objectType); err != nil {
 		return err
 	}
@@ -173,18 +185,41 @@ func (o *restartOptions) run(cmd *cobra.Command, env Env) error {
 	return restartExit(o.carryOut(cmd.Context(), p))
 }
 
-// locate finds out which host this is and which pools it is asked about.
-func (o *restartOptions) locate(p *workflow.Procedure, env Env) error {
+// readCatalog reads the catalog. Where nobody has named one and there is none
+// at its usual place, it is nil: the pools are then those registered.
+func (o *restartOptions) readCatalog(named bool) (*workflow.Catalog, error) {
 	data, err := os.ReadFile(o.catalog)
+	if errors.Is(err, fs.ErrNotExist) && !named {
+		return nil, nil
+	}
 	if err != nil {
-		return readError("catalog", o.catalog, err)
+		return nil, readError("catalog", o.catalog, err)
+	}
+	if len(o.without) > 0 {
+		return nil, usagef("--without-lb: the catalog %s says whom to ask", o.catalog)
 	}
 	catalog, err := workflow.ParseCatalog(data, o.catalog)
+	return &catalog, err
+}
+
+// registered finds the pools by the balancers that have registered for them.
+func (o *restartOptions) registered(ctx context.Context, s *session, dc string) ([]workflow.Entry, error) {
+	m, err := s.balancers(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if p.Pools, err = catalog.Pick(o.pools); err != nil {
-		return err
+	if err := m.known(o.without); err != nil {
+		return nil, err
+	}
+	return workflow.Membership{Members: m.members, DC: dc, Without: o.without}.Pick(o.pools)
+}
+
+// locate finds out which host this is and which pools it is asked about.
+func (o *restartOptions) locate(p *workflow.Procedure, env Env, catalog *workflow.Catalog) (err error) {
+	if catalog != nil {
+		if p.Pools, err = catalog.Pick(o.pools); err != nil {
+			return err
+		}
 	}
 	if p.DC, err = o.datacenter(); err != nil {
 		return err

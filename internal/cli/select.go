@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -12,27 +13,44 @@ import (
 	"github.com/sluice-lb/sluice/pkg/state"
 )
 
+const selectHelp = `Act on the objects that match every term of the selector, TAG=REGEX[,TAG=REGEX…].
+
+TAG is one of the type's tags (for nodes dc, cluster and service), name, or one
+of its fields. Each expression matches the whole value; TAG!=REGEX is what does
+not match. A comma inside parentheses, brackets or quotation marks belongs to
+the expression.
+
+Actions:
+    get                          show the objects
+    set/FIELD=VALUE[:FIELD=…]    change fields
+    set/@FILE                    change fields to those of a YAML file
+    edit                         edit the objects in $EDITOR
+    delete                       delete the objects`
+
+const selectExamples = `  confctl select name=mw1001 get
+  confctl select dc=eqiad,service=https,pooled!=yes get -o table
+  confctl select 'name=cp10(01|02),service=https' set/pooled=no --dry-run
+  confctl --host select name=cp1001 set/pooled=no:weight=5`
+
 func (c *confctl) selectCommand() *cobra.Command {
-	var care care
 	cmd := &cobra.Command{
-		Use:   "select SELECTOR ACTION",
-		Short: "Act on the objects that match TAG=REGEX[,TAG=REGEX…]",
-		Long: "Act on the objects that match TAG=REGEX[,TAG=REGEX…]; each expression matches the whole value.\n\n" +
-			"Actions: get, set/FIELD=VALUE[:FIELD=VALUE…], set/@FILE (YAML), delete.",
-		Example: "  confctl select name=cp1001.eqiad.wmnet get\n" +
-			"  confctl select 'dc=eqiad,cluster=cache_.*' set/pooled=no:weight=0\n" +
-			"  confctl select 'name=cp1001.*' set/pooled=yes --wait=1m",
-		Args: exactly("SELECTOR", "ACTION"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.selectAct(cmd.Context(), args[0], args[1], care)
-		},
 		ValidArgsFunction: c.complete(completeSelect),
+		Use:               "select SELECTOR ACTION",
+		Short:             "Act on the objects that match TAG=REGEX[,TAG=REGEX…]",
+		Long:              selectHelp,
+		Example:           selectExamples,
+		Args:              exactly("SELECTOR", "ACTION"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.selectAct(cmd.Context(), args[0], args[1])
+		},
 	}
-	care.flags(cmd)
+	c.writeFlags.add(cmd.Flags())
+	c.waiting.add(cmd.Flags())
+	c.outputFlag(cmd.Flags())
 	return cmd
 }
 
-func (c *confctl) selectAct(ctx context.Context, selector, text string, care care) error {
+func (c *confctl) selectAct(ctx context.Context, selector, text string) error {
 	s, t, err := c.open()
 	if err != nil {
 		return err
@@ -52,23 +70,40 @@ func (c *confctl) selectAct(ctx context.Context, selector, text string, care car
 	}
 	c.log().Debug("listed", "type", t.Name, "objects", len(found.Objects), "revision", found.Revision)
 	warnStray(c.env, t, found.Stray)
-	if act.verb == "get" {
-		return printObjects(c.env, found.Objects)
-	}
-	if len(found.Objects) == 0 {
+	nameMalformed(c.env, found.Malformed)
+	job := task{action: text, selector: selector, left: len(found.Malformed) > 0}
+	switch {
+	case act.verb == "get":
+		return errors.Join(c.printObjects(t, found.Objects), job.outcome(nil))
+	case len(found.Objects) == 0:
 		fmt.Fprintf(c.env.Stderr, "no objects match %s\n", selector)
-		return nil
+		return job.outcome(nil)
 	}
-	if err := c.confirm(ctx, found.Objects); err != nil {
-		return err
+	if c.asks(found.Objects) {
+		job.ask = func(ctx context.Context, p plan) error { return c.confirm(ctx, found.Objects, p) }
 	}
-	return c.change(ctx, s, found.Objects, act, care)
+	return c.act(ctx, s, found.Objects, act, job)
+}
+
+// act carries an action out that writes.
+func (c *confctl) act(ctx context.Context, s *session, list []objects.Object, act action, job task) error {
+	if act.verb == "edit" {
+		return c.edit(ctx, s, list, job)
+	}
+	muts, left := c.mutations(list, act)
+	job.muts, job.left = muts, job.left || left
+	if len(muts) == 0 {
+		return job.outcome(nil)
+	}
+	return c.write(ctx, s, job)
 }
 
 // action is what select does with each object.
 type action struct {
-	verb string // "get", "set" or "delete"
+	verb string // "get", "set", "edit" or "delete"
 	set  []objects.Setting
+	// memory is for the verbs that put a weight away or give it back.
+	memory state.Memory
 }
 
 // mutation returns what the action does to an object.
@@ -76,7 +111,7 @@ func (a action) mutation(o objects.Object) state.Mutation {
 	if a.verb == "delete" {
 		return state.Mutation{Verb: state.Delete, Object: o}
 	}
-	return state.Mutation{Verb: state.Patch, Object: o, Set: a.set}
+	return state.Mutation{Verb: state.Patch, Object: o, Set: a.set, Memory: a.memory}
 }
 
 // parseAction reads an action: the verb is what stands before the first "/".
@@ -86,7 +121,7 @@ func parseAction(t *objects.Type, text string) (action, error) {
 	var err error
 	switch verb {
 	case "get":
-	case "delete":
+	case "delete", "edit":
 		if text != verb {
 			return a, unknownAction(text)
 		}
@@ -121,35 +156,4 @@ func parseSet(t *objects.Type, text string) ([]objects.Setting, error) {
 		return nil, fmt.Errorf("read settings %s: no fields", file)
 	}
 	return set, nil
-}
-
-// change carries out a write on all objects in one update. Objects that are
-// not even JSON are named and left out, except by delete.
-func (c *confctl) change(ctx context.Context, s *session, list []objects.Object, act action, care care) error {
-	var muts []state.Mutation
-	var bad bool
-	for _, o := range list {
-		if _, _, err := o.Patch(nil); err != nil && act.verb != "delete" {
-			fmt.Fprintf(c.env.Stderr, "confctl: %v\n", oneLine{err})
-			bad = true
-			continue
-		}
-		muts = append(muts, act.mutation(o))
-	}
-	if act.verb == "set" && list[0].Type.JSONSchema {
-		fmt.Fprintf(c.env.Stderr, "warning: the JSON schema of type %s is not evaluated\n", list[0].Type.Name)
-	}
-	if err := care.before(ctx, c.env, s, muts); err != nil {
-		return err
-	}
-	change, err := s.store.Update(ctx, s.audit, muts)
-	printChange(c.env.Stdout, change)
-	c.log().Debug("updated", "change", change.ID, "objects", len(change.Objects), "revision", change.Revision)
-	switch {
-	case err != nil:
-		return oneLine{err}
-	case bad:
-		return withExit(exitFailure, nil)
-	}
-	return care.after(ctx, c.env, s, change)
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/user"
@@ -22,6 +23,7 @@ type session struct {
 	schema *objects.Schema
 	store  *state.Store
 	audit  state.Audit
+	warn   io.Writer // takes what does not stop a command
 }
 
 // openSession reads configuration and schema and opens the store. Program and
@@ -36,11 +38,15 @@ func openSession(env Env, flags *pflag.FlagSet, program, reason string) (*sessio
 	if err != nil {
 		return nil, err
 	}
-	store, err := state.Open(c.store())
+	cfg, err := c.store()
+	if err != nil {
+		return nil, err
+	}
+	store, err := state.Open(cfg)
 	if err != nil {
 		return nil, withExit(exitBackend, err)
 	}
-	return &session{config: c, schema: s, store: store, audit: auditOf(env, program, reason)}, nil
+	return &session{config: c, schema: s, store: store, audit: auditOf(env, program, reason), warn: env.Stderr}, nil
 }
 
 func (s *session) close() error { return s.store.Close() }

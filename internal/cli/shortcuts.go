@@ -17,14 +17,16 @@ type verb struct {
 	doing string // as announced: "Pooling"
 	set   objects.Setting
 	short string
+	// memory is what becomes of a weight: drain puts it away, pool gives it back.
+	memory state.Memory
 }
 
 func verbs() []verb {
 	return []verb{
-		{"pool", "Pooling", objects.Setting{Field: "pooled", Value: "yes"}, "Put a host into service"},
-		{"depool", "Depooling", objects.Setting{Field: "pooled", Value: "no"}, "Take a host out of service"},
-		{"drain", "Draining", objects.Setting{Field: "weight", Value: 0}, "Give a host no new connections"},
-		{"decommission", "Decommissioning", objects.Setting{Field: "pooled", Value: "inactive"}, "Remove a host from its pools"},
+		{"pool", "Pooling", objects.Setting{Field: "pooled", Value: "yes"}, "Put a host into service", state.Recall},
+		{"depool", "Depooling", objects.Setting{Field: "pooled", Value: "no"}, "Take a host out of service", state.Forget},
+		{"drain", "Draining", objects.Setting{Field: "weight", Value: 0}, "Give a host no new connections", state.Remember},
+		{"decommission", "Decommissioning", objects.Setting{Field: "pooled", Value: "inactive"}, "Remove a host from its pools", state.Forget},
 	}
 }
 
@@ -58,7 +60,6 @@ func hostTags(dc, service, host string) map[string]string {
 // conftool's they take the host and the service literally.
 func (c *confctl) verbCommand(v verb) *cobra.Command {
 	var host, service string
-	var care care
 	cmd := &cobra.Command{
 		Use:     v.name + " [--hostname HOST] [--service SERVICE]",
 		Short:   v.short,
@@ -66,19 +67,19 @@ func (c *confctl) verbCommand(v verb) *cobra.Command {
 		Example: "  confctl " + v.name + "\n  confctl " + v.name + " --hostname cp1001.eqiad.wmnet --service https --wait",
 		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.verbAct(cmd.Context(), v, host, service, care)
+			return c.verbAct(cmd.Context(), v, host, service)
 		},
 	}
+	c.writeFlags.add(cmd.Flags())
+	c.waiting.add(cmd.Flags())
 	cmd.Flags().StringVar(&host, "hostname", "", "`HOST` to act on; this one unless given")
 	cmd.Flags().StringVar(&service, "service", "", "`SERVICE` to act on; all of the host's unless given")
-	care.flags(cmd)
-	care.verifyFlag(cmd)
 	c.suggest(cmd, "hostname", completeHosts)
 	c.suggest(cmd, "service", completeServices)
 	return cmd
 }
 
-func (c *confctl) verbAct(ctx context.Context, v verb, host, service string, care care) error {
+func (c *confctl) verbAct(ctx context.Context, v verb, host, service string) error {
 	if c.objectType != "node" {
 		return fmt.Errorf("%s can only act on node objects", v.name)
 	}
@@ -95,6 +96,10 @@ func (c *confctl) verbAct(ctx context.Context, v verb, host, service string, car
 	if err != nil {
 		return err
 	}
+	announced := "name=" + host
+	if service != "" {
+		announced += ",service=" + service
+	}
 	found, err := s.store.List(ctx, t, sel)
 	if err != nil {
 		return err
@@ -104,7 +109,9 @@ func (c *confctl) verbAct(ctx context.Context, v verb, host, service string, car
 		fmt.Fprintf(c.env.Stderr, "no objects match %s\n", sel)
 		return nil
 	}
-	return c.change(ctx, s, found.Objects, action{verb: "set", set: []objects.Setting{v.set}}, care)
+	return c.act(ctx, s, found.Objects, action{verb: "set", set: []objects.Setting{v.set}, memory: v.memory}, task{
+		action: fmt.Sprintf("set/%s=%v", v.set.Field, v.set.Value), selector: announced,
+	})
 }
 
 func hostOr(env Env, host string) (string, error) {
@@ -126,9 +133,8 @@ type onHost struct {
 	host    string
 	dc      string
 	service string
-	reason  string
-	force   bool
-	care    care
+	writeFlags
+	waiting
 }
 
 // shortcut is the program of one verb: pool [SERVICE].
@@ -150,11 +156,10 @@ func (h *onHost) command() *cobra.Command {
 	configFlags(flags)
 	flags.StringVar(&h.host, "hostname", "", "`HOST` to act on; this one unless given")
 	flags.StringVar(&h.dc, "dc", "", "only the host's services in this datacenter")
-	flags.StringVar(&h.reason, "reason", "", "`TEXT` for the history of changes: why")
-	flags.BoolVar(&h.force, "force", false, "act on services that are inactive, too, and where too few healthy servers would be left")
-	h.care.flags(h.cmd)
-	h.care.verifyFlag(h.cmd)
-	flags.Bool("quiet", false, "do not announce what was done")
+	h.writeFlags.add(flags)
+	h.waiting.add(flags)
+	flags.Lookup("force").Usage = "act on services that are inactive, too, and whatever the load balancers' pools can bear"
+	flags.Bool("quiet", false, "announce nothing; nothing is announced anyway, this is for scripts")
 	return h.cmd
 }
 
@@ -179,12 +184,14 @@ func (h *onHost) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	muts, err := h.plan(list)
+	muts, err := h.plan(ctx, s.store, list)
 	if err != nil {
 		return err
 	}
-	h.care.force = h.force
-	if err := h.care.before(ctx, h.env, s, muts); err != nil {
+	if h.dryRun {
+		return s.dryRun(ctx, h.env, muts, h.force)
+	}
+	if err := s.guarded(ctx, muts, h.force); err != nil {
 		return err
 	}
 	fmt.Fprintf(h.env.Stdout, "%s %s on %s\n", h.verb.doing, h.what(), h.host)
@@ -193,7 +200,7 @@ func (h *onHost) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	return h.care.after(ctx, h.env, s, change)
+	return h.waiting.after(ctx, s, change)
 }
 
 // what names the services acted on.
@@ -227,24 +234,34 @@ func (h *onHost) list(ctx context.Context, s *session) ([]objects.Object, error)
 }
 
 // plan decides what is done to each object, or refuses all of it.
-func (h *onHost) plan(list []objects.Object) ([]state.Mutation, error) {
+func (h *onHost) plan(ctx context.Context, store *state.Store, list []objects.Object) ([]state.Mutation, error) {
+	all := make([]state.Mutation, len(list))
+	for i, o := range list {
+		all[i] = state.Mutation{Object: o, Set: []objects.Setting{h.verb.set}, Memory: h.verb.memory}
+	}
+	all, err := store.Recall(ctx, all)
+	if err != nil {
+		return nil, err
+	}
 	var muts []state.Mutation
-	for _, o := range list {
-		act, err := h.acts(o)
+	for _, m := range all {
+		act, err := h.acts(m)
 		if err != nil {
 			return nil, err
 		}
 		if act {
-			muts = append(muts, state.Mutation{Object: o, Set: []objects.Setting{h.verb.set}})
+			muts = append(muts, m)
 		}
 	}
 	return muts, nil
 }
 
 // acts tells whether the verb applies to an object. Nothing with weight 0 is
-// pooled, since it would get no traffic while it looks as if it did; nothing
-// inactive is pooled or depooled by the way.
-func (h *onHost) acts(o objects.Object) (bool, error) {
+// pooled, since it would get no traffic while it looks as if it did, unless it
+// was drained and gets its weight back; nothing inactive is pooled or depooled
+// by the way.
+func (h *onHost) acts(m state.Mutation) (bool, error) {
+	o := m.Object
 	value, err := objects.ParseNode(o.Raw)
 	if err != nil {
 		return false, oneLine{fmt.Errorf("%s: %w", o.Key, err)}
@@ -254,7 +271,8 @@ func (h *onHost) acts(o objects.Object) (bool, error) {
 		if value.Pooled == "inactive" && !h.force {
 			return false, withExit(exitUsage, fmt.Errorf("%s is inactive: nothing pooled (--force pools it)", o.Key))
 		}
-		if value.Pooled != "yes" && value.Weight == 0 {
+		restored := len(m.Set) > 1
+		if value.Pooled != "yes" && value.Weight == 0 && !restored {
 			fmt.Fprintln(h.env.Stdout, "You cannot pool a node where weight is equal to 0")
 			return false, withExit(exitUsage, nil)
 		}

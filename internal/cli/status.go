@@ -20,7 +20,6 @@ import (
 )
 
 func (c *confctl) statusCommand() *cobra.Command {
-	var form format
 	timeout := 3 * time.Second
 	cmd := &cobra.Command{
 		Use:   "status [SELECTOR]",
@@ -32,11 +31,11 @@ func (c *confctl) statusCommand() *cobra.Command {
 		Example: "  confctl status\n  confctl status 'dc=eqiad,service=https'\n  confctl status -o jsonl",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.statusAct(cmd.Context(), strings.Join(args, ""), timeout, form)
+			return c.statusAct(cmd.Context(), strings.Join(args, ""), timeout)
 		},
 		ValidArgsFunction: c.complete(completeSelector),
 	}
-	form.flag(cmd.Flags())
+	c.outputFlag(cmd.Flags())
 	cmd.Flags().DurationVar(&timeout, "timeout", timeout, "`TIME` to wait for a balancer")
 	return cmd
 }
@@ -60,7 +59,7 @@ type statusRow struct {
 	Reason    string   `json:"reason"`
 }
 
-func (c *confctl) statusAct(ctx context.Context, selector string, timeout time.Duration, form format) error {
+func (c *confctl) statusAct(ctx context.Context, selector string, timeout time.Duration) error {
 	s, t, err := c.open()
 	if err != nil {
 		return err
@@ -79,7 +78,7 @@ func (c *confctl) statusAct(ctx context.Context, selector string, timeout time.D
 		return errors.New("no balancer has registered for any of these pools")
 	}
 	list := statusTable(rows)
-	if err := list.print(c.env, form); err != nil {
+	if err := list.print(c.env, c.output); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(rows, func(r statusRow) bool { return r.State != "ok" }) {
@@ -101,6 +100,9 @@ func (s *session) latest(ctx context.Context, t *objects.Type, selector string) 
 	found, err := s.store.List(ctx, t, sel)
 	if err != nil {
 		return nil, err
+	}
+	if len(found.Malformed) > 0 {
+		return nil, oneLine{errors.Join(found.Malformed...)}
 	}
 	latest := make(map[string]int64)
 	for _, o := range found.Objects {

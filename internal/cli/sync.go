@@ -32,9 +32,9 @@ func (c *confctl) syncCommand() *cobra.Command {
 			return run.sync(cmd.Context())
 		},
 	}
-	cmd.Flags().BoolVar(&run.dryRun, "dry-run", false, "only say what would be done")
-	cmd.Flags().BoolVar(&run.force, "force", false,
-		fmt.Sprintf("also remove objects that are pooled, or more than %d %% of a type", int(maxRemoved*100)))
+	c.writeFlags.add(cmd.Flags())
+	cmd.Flags().Lookup("dry-run").Usage = "only say what would be done"
+	cmd.Flags().Lookup("force").Usage = fmt.Sprintf("also remove objects that are pooled, or more than %d %% of a type", int(maxRemoved*100))
 	return cmd
 }
 
@@ -42,8 +42,6 @@ func (c *confctl) syncCommand() *cobra.Command {
 type syncRun struct {
 	*confctl
 	dir    string
-	dryRun bool
-	force  bool
 	failed bool // something was not done; it has been named
 }
 
@@ -229,7 +227,7 @@ func (r *syncRun) carryOut(ctx context.Context, s *session, parts []*syncPart) e
 		}
 	}
 	if r.dryRun {
-		r.announce(muts)
+		r.preview(muts)
 		r.summarise(parts, state.Change{}, muts)
 		return nil
 	}
@@ -241,8 +239,8 @@ func (r *syncRun) carryOut(ctx context.Context, s *session, parts []*syncPart) e
 	return nil
 }
 
-// announce names every object a dry run would create or remove.
-func (r *syncRun) announce(muts []state.Mutation) {
+// preview names every object a dry run would create or remove.
+func (r *syncRun) preview(muts []state.Mutation) {
 	for _, m := range muts {
 		what := "would create"
 		if m.Verb == state.Delete {

@@ -24,7 +24,6 @@ type asking struct {
 
 func (c *confctl) verifyCommand() *cobra.Command {
 	ask := asking{budget: 5 * time.Second}
-	var form format
 	cmd := &cobra.Command{
 		Use:   "verify SELECTOR",
 		Short: "Ask every balancer whether what is said is in force",
@@ -37,11 +36,11 @@ func (c *confctl) verifyCommand() *cobra.Command {
 			"  confctl verify 'dc=eqiad' --without-lb lb3 -o json",
 		Args: exactly("SELECTOR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.verifyAct(cmd.Context(), args[0], ask, form)
+			return c.verifyAct(cmd.Context(), args[0], ask)
 		},
 		ValidArgsFunction: c.complete(completeSelector),
 	}
-	form.flag(cmd.Flags())
+	c.outputFlag(cmd.Flags())
 	cmd.Flags().DurationVar(&ask.budget, "timeout", ask.budget, "`TIME` to wait until everything is confirmed")
 	c.withoutFlag(cmd, &ask.without)
 	return cmd
@@ -52,7 +51,7 @@ func (c *confctl) withoutFlag(cmd *cobra.Command, names *[]string) {
 	c.suggest(cmd, "without-lb", completeBalancers)
 }
 
-func (c *confctl) verifyAct(ctx context.Context, selector string, ask asking, form format) error {
+func (c *confctl) verifyAct(ctx context.Context, selector string, ask asking) error {
 	s, t, err := c.open()
 	if err != nil {
 		return err
@@ -67,6 +66,7 @@ func (c *confctl) verifyAct(ctx context.Context, selector string, ask asking, fo
 		return err
 	}
 	warnStray(c.env, t, found.Stray)
+	nameMalformed(c.env, found.Malformed)
 	if len(found.Objects) == 0 {
 		return withExit(exitUnverified, fmt.Errorf("no objects match %s: nothing to verify", selector))
 	}
@@ -74,10 +74,10 @@ func (c *confctl) verifyAct(ctx context.Context, selector string, ask asking, fo
 	if err != nil {
 		return err
 	}
-	if err := findingsTable(findings).print(c.env, form); err != nil {
+	if err := findingsTable(findings).print(c.env, c.output); err != nil {
 		return err
 	}
-	if lbverify.All(findings) != nil {
+	if lbverify.All(findings) != nil || len(found.Malformed) > 0 {
 		return withExit(exitUnverified, nil)
 	}
 	return nil

@@ -5,20 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
-	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/sluice-lb/sluice/pkg/lbverify"
 	"github.com/sluice-lb/sluice/pkg/objects"
 	"github.com/sluice-lb/sluice/pkg/state"
 )
 
-// care is how careful a writing command is: what it asks before, and whether
-// it waits afterwards.
-type care struct {
-	// force writes whatever the guard says.
-	force bool
+// waiting are the flags of a writing command that can wait until its change is
+// in force.
+type waiting struct {
 	// wait is how long to wait for the balancers; 0 is not at all, unless
 	// verify says so.
 	wait    time.Duration
@@ -29,53 +28,28 @@ type care struct {
 // briefly is how long --wait waits that says no time.
 const briefly = 30 * time.Second
 
-// flags adds --wait and --without-lb, and --force unless the command has one of
-// its own.
-func (c *care) flags(cmd *cobra.Command) {
-	f := cmd.Flags()
-	f.DurationVar(&c.wait, "wait", 0, "wait until every balancer confirms the change, at most `TIME` ("+briefly.String()+" unless given)")
-	f.Lookup("wait").NoOptDefVal = briefly.String()
-	f.StringArrayVar(&c.without, "without-lb", nil, "with --wait, leave out the balancer `NAME`; may be given several times")
-	if f.Lookup("force") == nil {
-		f.BoolVar(&c.force, "force", false, "write even where too few healthy servers would be left")
-	}
-}
-
-// verifyFlag adds --verify, which is --wait by another name.
-func (c *care) verifyFlag(cmd *cobra.Command) {
-	cmd.Flags().BoolVar(&c.verify, "verify", false, "same as --wait")
-}
-
-// before asks the guard, and names the balancers it could not ask.
-func (c care) before(ctx context.Context, env Env, s *session, muts []state.Mutation) error {
-	if c.force || !s.config.Guard {
-		return nil
-	}
-	g, err := s.guard(ctx, muts)
-	if err != nil {
-		return err
-	}
-	for _, line := range g.silent {
-		fmt.Fprintf(env.Stderr, "warning: %s\n", line)
-	}
-	return g.refusal()
+func (w *waiting) add(flags *pflag.FlagSet) {
+	flags.DurationVar(&w.wait, "wait", 0, "wait until every balancer confirms the change, at most `TIME` ("+briefly.String()+" unless given)")
+	flags.Lookup("wait").NoOptDefVal = briefly.String()
+	flags.BoolVar(&w.verify, "verify", false, "same as --wait")
+	flags.StringArrayVar(&w.without, "without-lb", nil, "with --wait, leave out the balancer `NAME`; may be given several times")
 }
 
 // after waits for the balancers, if that was asked for.
-func (c care) after(ctx context.Context, env Env, s *session, change state.Change) error {
-	if c.verify && c.wait == 0 {
-		c.wait = briefly
+func (w waiting) after(ctx context.Context, s *session, change state.Change) error {
+	if w.verify && w.wait == 0 {
+		w.wait = briefly
 	}
-	if c.wait <= 0 || len(change.Objects) == 0 {
+	if w.wait <= 0 || len(change.Objects) == 0 {
 		return nil
 	}
-	return s.waitFor(ctx, env, change, asking{c.wait, c.without})
+	return s.waitFor(ctx, change, asking{w.wait, w.without})
 }
 
 // waitFor waits until every balancer of the changed objects confirms what has
 // been written, and says on stderr who did. Its error has the exit code of what
 // is not verified; what was written stays written.
-func (s *session) waitFor(ctx context.Context, env Env, change state.Change, ask asking) error {
+func (s *session) waitFor(ctx context.Context, change state.Change, ask asking) error {
 	list := make([]objects.Object, 0, len(change.Objects))
 	for _, o := range change.Objects {
 		list = append(list, o.Object)
@@ -96,6 +70,6 @@ func (s *session) waitFor(ctx context.Context, env Env, change state.Change, ask
 		names = append(names, f.Balancer)
 	}
 	slices.Sort(names)
-	fmt.Fprintf(env.Stderr, "confirmed by %v at revision %d\n", slices.Compact(names), change.Revision)
+	fmt.Fprintf(s.warn, "confirmed by %s at revision %d\n", strings.Join(slices.Compact(names), ", "), change.Revision)
 	return nil
 }

@@ -25,6 +25,9 @@ type Options struct {
 	Listen string
 	// AutoCompact, if set, keeps only that many revisions of history.
 	AutoCompact int64
+	// CertFile, KeyFile and CAFile, if set, make the server speak TLS to its
+	// clients and want certificates of that authority from them.
+	CertFile, KeyFile, CAFile string
 }
 
 // Server is one running single-member etcd.
@@ -62,22 +65,33 @@ func (s *Server) start(opts Options) error {
 	if err != nil {
 		return err
 	}
+	return ready(s.etcd)
+}
+
+// ready waits until a server has joined its cluster and answers.
+func ready(etcd *embed.Etcd) error {
 	select {
-	case <-s.etcd.Server.ReadyNotify():
+	case <-etcd.Server.ReadyNotify():
 		return nil
-	case err := <-s.etcd.Err():
+	case err := <-etcd.Err():
 		return err
 	case <-time.After(startTimeout):
 		return fmt.Errorf("not ready after %s", startTimeout)
 	}
 }
 
-func config(opts Options) (*embed.Config, error) {
+// quiet is the configuration all servers share: no log, no fsync.
+func quiet(dir string) *embed.Config {
 	cfg := embed.NewConfig()
-	cfg.Dir = opts.Dir
+	cfg.Dir = dir
 	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
 	cfg.LogOutputs = []string{"/dev/null"}
 	cfg.UnsafeNoFsync = true
+	return cfg
+}
+
+func config(opts Options) (*embed.Config, error) {
+	cfg := quiet(opts.Dir)
 	// One member elects itself: a short timeout is the time to readiness.
 	cfg.TickMs, cfg.ElectionMs = 10, 50
 	if opts.AutoCompact > 0 {
@@ -88,7 +102,13 @@ func config(opts Options) (*embed.Config, error) {
 	if listen == "" {
 		listen = "127.0.0.1:0"
 	}
-	client, err := url.Parse("http://" + listen)
+	scheme := "http://"
+	if opts.CertFile != "" {
+		scheme = "https://"
+		cfg.ClientTLSInfo.CertFile, cfg.ClientTLSInfo.KeyFile = opts.CertFile, opts.KeyFile
+		cfg.ClientTLSInfo.TrustedCAFile, cfg.ClientTLSInfo.ClientCertAuth = opts.CAFile, true
+	}
+	client, err := url.Parse(scheme + listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen address %q: %w", listen, err)
 	}
@@ -103,7 +123,10 @@ func config(opts Options) (*embed.Config, error) {
 func (s *Server) Addr() string { return s.etcd.Clients[0].Addr().String() }
 
 // Endpoint returns the client URL.
-func (s *Server) Endpoint() string { return "http://" + s.Addr() }
+func (s *Server) Endpoint() string {
+	cfg := s.etcd.Config()
+	return cfg.ListenClientUrls[0].Scheme + "://" + s.Addr()
+}
 
 // Close stops the server, removes a temporary data directory, and is safe to
 // call twice.

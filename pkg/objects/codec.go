@@ -23,42 +23,96 @@ func members(raw []byte) ([]member, error) {
 	if !utf8.Valid(raw) {
 		return nil, errors.New("malformed JSON: not UTF-8")
 	}
-	var top json.RawMessage
-	if err := json.Unmarshal(raw, &top); err != nil {
+	if err := validJSON(raw); err != nil {
 		return nil, fmt.Errorf("malformed JSON: %w", err)
 	}
-	if top = bytes.TrimSpace(top); top[0] != '{' {
+	rest := bytes.TrimLeft(raw, blanks)
+	if rest[0] != '{' {
 		return nil, errors.New("malformed JSON: not an object")
 	}
-	var list []member
-	index := make(map[string]int)
-	dec := json.NewDecoder(bytes.NewReader(top))
-	dec.Token() // the brace; top is valid
-	for dec.More() {
-		m, err := nextMember(dec, top)
-		if err != nil {
-			return nil, fmt.Errorf("malformed JSON: %w", err)
+	list := make([]member, 0, few)
+	index := make(map[string]int) // of all members but the first few
+	for {
+		rest = bytes.TrimLeft(rest[1:], blanks+",")
+		if rest[0] == '}' {
+			return list, nil
 		}
-		if i, ok := index[m.name]; ok {
+		var m member
+		if m, rest = nextMember(rest); rest == nil {
+			return nil, errors.New("malformed JSON: not an object")
+		}
+		i := slices.IndexFunc(list[:min(len(list), few)], func(o member) bool { return o.name == m.name })
+		if j, ok := index[m.name]; ok {
+			i = j
+		}
+		if i >= 0 {
 			list[i].raw = m.raw
 			continue
 		}
-		index[m.name] = len(list)
+		if len(list) >= few {
+			index[m.name] = len(list)
+		}
 		list = append(list, m)
 	}
-	return list, nil
 }
 
-func nextMember(dec *json.Decoder, top []byte) (member, error) {
-	start := dec.InputOffset()
-	tok, err := dec.Token()
-	if err != nil {
-		return member{}, err
+// few is how many members are looked through one by one.
+const few = 8
+
+// blanks are what JSON allows between its parts.
+const blanks = " \t\r\n"
+
+// validJSON tells what is wrong with a text that is not JSON.
+func validJSON(raw []byte) error {
+	if json.Valid(raw) {
+		return nil
 	}
-	m := member{key: bytes.TrimLeft(top[start:dec.InputOffset()], "{, \t\r\n")}
-	m.name, _ = tok.(string)
-	err = dec.Decode((*json.RawMessage)(&m.raw))
-	return m, err
+	var top json.RawMessage
+	return json.Unmarshal(raw, &top)
+}
+
+// nextMember takes one member off valid JSON that begins with its key. The rest
+// begins with the byte before what follows; it is nil if the key cannot be read.
+func nextMember(text []byte) (m member, rest []byte) {
+	n := stringLen(text)
+	m.key = text[:n]
+	if name := m.key[1 : n-1]; bytes.IndexByte(name, '\\') < 0 {
+		m.name = string(name)
+	} else if json.Unmarshal(m.key, &m.name) != nil {
+		return m, nil
+	}
+	value := bytes.TrimLeft(text[n:], blanks+":")
+	n = valueLen(value)
+	m.raw = value[:n:n]
+	return m, value[n-1:]
+}
+
+// valueLen returns the length of the value valid JSON begins with.
+func valueLen(text []byte) int {
+	depth := 0
+	for i := 0; i < len(text); i++ {
+		switch text[i] {
+		case '"':
+			i += stringLen(text[i:]) - 1
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		default:
+			if depth > 0 {
+				continue
+			}
+			n := bytes.IndexAny(text[i:], blanks+",}]")
+			if n < 0 {
+				return len(text)
+			}
+			return i + n
+		}
+		if depth == 0 {
+			return i + 1
+		}
+	}
+	return len(text)
 }
 
 // find returns the member of that name.
@@ -72,6 +126,9 @@ func find(list []member, name string) (member, bool) {
 
 // decode reads one JSON value, keeping numbers as written.
 func decode(raw []byte) (any, error) {
+	if n := len(raw); n > 1 && raw[0] == '"' && bytes.IndexByte(raw, '\\') < 0 {
+		return string(raw[1 : n-1]), nil
+	}
 	var v any
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
@@ -135,6 +192,10 @@ func (o Object) Check() error {
 	if err != nil {
 		return o.fail(err)
 	}
+	return o.check(list)
+}
+
+func (o Object) check(list []member) error {
 	var bad []string
 	for _, f := range o.Type.Fields {
 		if _, err := f.value(list); err != nil {
@@ -152,12 +213,12 @@ func (o Object) Check() error {
 // type has besides, the tags. An object that fails Check has no line, since
 // conftool's would show defaults that nobody stored.
 func (o Object) Line() (string, error) {
-	if err := o.Check(); err != nil {
-		return "", err
-	}
 	list, err := members(o.Raw)
 	if err != nil {
 		return "", o.fail(err)
+	}
+	if err := o.check(list); err != nil {
+		return "", err
 	}
 	shown, err := o.shown(list)
 	if err != nil {

@@ -20,6 +20,14 @@ import (
 // line, ", " and ": " between, everything outside printable ASCII escaped.
 // Mappings are sorted by key.
 func Encode(v any) ([]byte, error) {
+	switch v := v.(type) {
+	case int:
+		return strconv.AppendInt(nil, int64(v), 10), nil
+	case string:
+		if isPlain(v) {
+			return append(append([]byte{'"'}, v...), '"'), nil
+		}
+	}
 	var buf bytes.Buffer
 	enc := json.NewEncoder(&buf)
 	enc.SetEscapeHTML(false)
@@ -27,6 +35,16 @@ func Encode(v any) ([]byte, error) {
 		return nil, err
 	}
 	return respace(nil, buf.Bytes()), nil
+}
+
+// isPlain tells whether a string is its own JSON, quotes aside.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return false
+		}
+	}
+	return true
 }
 
 // respace appends valid JSON to dst in the form of json.dumps: one line, ", "

@@ -127,7 +127,12 @@ func (d *document) parseType(e entry) (*Type, error) {
 			return nil, d.errorf(n, "%s: free_form: want true or false", what)
 		}
 	}
-	t.JSONSchema = keys["json_schema"] != nil
+	if n := keys["json_schema"]; n != nil {
+		t.JSONSchema = true
+		if t.Rules, err = d.rules(t, n, what); err != nil {
+			return nil, err
+		}
+	}
 	t.Fields, err = d.fields(keys["schema"], what, t.JSONSchema)
 	return t, err
 }

@@ -59,6 +59,12 @@ func TestParseSelector(t *testing.T) {
 		{"name=(?i)MW1001", "", base()[1:2]},
 		{"name=MW1001", "", nil},
 		{"name=a=b", "", nil},
+		{"name!=cp.*", "", base()[1:2]},
+		{"name=cp.*,name!=cp1001,name!=cp1002", "", []string{"codfw/cache_text/https/cp2001", "eqiad/cache_text/https/cp1003"}},
+		{"dc!=eqiad", "", base()[:1]},
+		{"dc=eqiad,cluster!=cache_text,service=apache", "eqiad/", base()[1:2]},
+		{`name="cp1001|a,b",service='https'`, "", base()[2:3]},
+		{`name="mw1001"`, "", base()[1:2]},
 	}
 	for _, tt := range tests {
 		t.Run(tt.text, func(t *testing.T) {
@@ -89,8 +95,12 @@ func TestParseSelectorRefuses(t *testing.T) {
 		{"name=(,service=x", "missing closing )"},
 		{"name=a)|(b", "unexpected )"},
 		{`name=a\`, "trailing backslash"},
-		{"service=https,name=(?!cp1).*", "look-around (?!…) is not supported"},
-		{"name=(?<=cp).*", "look-around (?<=…) is not supported"},
+		{"service=https,name=(?!cp1).*", "look-around (?!…) is not supported: what should not match is name!=REGEX"},
+		{"dc=(?<=cp).*", "look-around (?<=…) is not supported: what should not match is dc!=REGEX"},
+		{"name!", "want TAG=REGEX"},
+		{"name!=", "empty expression"},
+		{"!=x", `unknown tag ""`},
+		{"pooled=no,pooled=yes", "tag pooled is there twice"},
 		{`name=(a)\1`, "invalid escape sequence"},
 		{"name=cp1001,name=cp1003", "tag name is there twice"},
 	}
@@ -104,6 +114,63 @@ func TestParseSelectorRefuses(t *testing.T) {
 				t.Errorf("%q does not list the tags in one line", err)
 			}
 		})
+	}
+}
+
+func TestMatchFields(t *testing.T) {
+	things := &Type{Name: "thing", Path: "things", Tags: []string{"dc"}, Fields: []Field{
+		{Name: "weight", Kind: Int, Default: 7}, {Name: "pooled", Kind: Enum, Enum: []string{"yes", "no"}, Default: "no"},
+		{Name: "up", Kind: Bool, Default: false}, {Name: "list", Kind: List, Default: []any{}}, {Name: "dc", Kind: String, Default: "x"},
+	}}
+	tests := []struct {
+		text, raw string
+		want      bool
+		err       string
+	}{
+		{"pooled=no", `{"pooled": "no"}`, true, ""},
+		{"pooled=no", `{"pooled": "yes"}`, false, ""},
+		{"pooled=n", `{"pooled": "no"}`, false, ""},
+		{"pooled!=yes", `{}`, true, ""},
+		{"weight=7,pooled=(yes|no)", `{"weight": null}`, true, ""},
+		{"weight=0", `{"weight": "0"}`, true, ""},
+		{"weight!=0", `{"weight": 0}`, false, ""},
+		{"weight=1.*,weight!=10", `{"weight": 10}`, false, ""},
+		{"up=true", `{"up": true}`, true, ""},
+		{`list='\["a", "b"\]'`, `{"list":["a","b"]}`, true, ""},
+		{"dc=here", `{"dc": "nowhere"}`, true, ""},
+		{"pooled=no", `{"pooled": "maybe"}`, false, "thing here/a: field pooled: maybe not in 'yes | no'"},
+		{"pooled!=no", `{"pooled": "maybe"}`, false, "field pooled"},
+		{"weight=7", `{"weight`, false, "thing here/a: malformed JSON"},
+		{"name=a", `{"weight`, true, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.text, func(t *testing.T) {
+			s, err := things.ParseSelector(tt.text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := Object{Type: things, Key: Key{Tags: "here", Name: "a"}, Raw: []byte(tt.raw)}
+			got, err := s.MatchFields(o)
+			if got != tt.want || (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("%s: got %v, %v", tt.raw, got, err)
+			}
+			if !s.Match(o.Key) || s.Prefix() != "" && s.Prefix() != "here/" {
+				t.Errorf("a field narrows the keys: prefix %q", s.Prefix())
+			}
+		})
+	}
+}
+
+func TestParseNameStart(t *testing.T) {
+	p, err := ParseNameStart("cp1|zz")
+	if err != nil || !p.MatchString("cp1001") || p.MatchString("acp1") || p.MatchString("az") {
+		t.Errorf("got %v, %v", p, err)
+	}
+	if _, err := ParseNameStart("a)|(b"); err == nil {
+		t.Error("an unbalanced expression escaped its group")
+	}
+	if _, err := ParseNameStart("(?!a)"); err == nil || !strings.Contains(err.Error(), "look-around") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -135,7 +202,7 @@ func TestSelectExact(t *testing.T) {
 
 // Terms joined by commas are found again, whatever balanced expressions hold.
 func TestSplitTermsFindsTheCommas(t *testing.T) {
-	piece := rapid.SampledFrom([]string{"a", "-", `\(`, `\,`, "[,(]", "[]{,]", "[^],]", "[[:alpha:],]", "(a,b)", "(a(,)|b)", "x{1,2}", "x{3,}", `\Q(,\E`, "{", "}", "="})
+	piece := rapid.SampledFrom([]string{"a", "-", `\(`, `\,`, "[,(]", "[]{,]", "[^],]", "[[:alpha:],]", "(a,b)", "(a(,)|b)", "x{1,2}", "x{3,}", `\Q(,\E`, "{", "}", "=", `"`})
 	rapid.Check(t, func(t *rapid.T) {
 		terms := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) string {
 			return strings.Join(rapid.SliceOfN(piece, 1, 5).Draw(t, "pieces"), "")

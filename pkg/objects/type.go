@@ -15,9 +15,9 @@ type Type struct {
 	// FreeForm types keep and show stored fields the schema does not name.
 	FreeForm bool
 	// JSONSchema is true for a type whose values the schema wants checked by
-	// JSON Schema files. Its fields are of kind Any; the files themselves
-	// are not evaluated.
+	// JSON Schema files, those of Rules. Its fields are of kind Any.
 	JSONSchema bool
+	Rules      []Rule
 }
 
 // Field is one field of a type.

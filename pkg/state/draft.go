@@ -15,7 +15,7 @@ import (
 // objects as last seen.
 type draft struct {
 	store    *Store
-	rec      record
+	rec      Recorded
 	auditKey string
 	muts     []Mutation
 	// seen are the objects the outcomes were worked out from; their Revision
@@ -24,7 +24,7 @@ type draft struct {
 	outcomes []Outcome
 }
 
-func (s *Store) draft(rec record, muts []Mutation) (*draft, error) {
+func (s *Store) draft(rec Recorded, muts []Mutation) (*draft, error) {
 	d := &draft{store: s, rec: rec, muts: muts, auditKey: s.own("changes") + rec.key()}
 	d.seen = make([]objects.Object, len(muts))
 	d.outcomes = make([]Outcome, len(muts))
@@ -54,8 +54,11 @@ func (d *draft) work(i int) error {
 		out.Object.Raw, out.Diffs, err = seen.Patch(m.Set)
 		out.Changed = len(out.Diffs) > 0
 	case Create:
-		if !exists {
-			out.Object.Raw, err = seen.Type.Defaults(m.Set)
+		switch {
+		case exists && m.raw != nil:
+			err = ErrConflict
+		case !exists:
+			out.Object.Raw, err = m.Creates()
 			out.Changed = true
 		}
 	case Delete:
@@ -68,10 +71,7 @@ func (d *draft) work(i int) error {
 	return nil
 }
 
-func (d *draft) key(i int) string {
-	o := d.seen[i]
-	return d.store.base(o.Type) + o.Key.String()
-}
+func (d *draft) key(i int) string { return d.store.key(d.seen[i]) }
 
 // changes tells whether the transaction would write anything.
 func (d *draft) changes() bool {
@@ -87,6 +87,7 @@ func (d *draft) compares() []clientv3.Cmp {
 	cmps := make([]clientv3.Cmp, 0, len(d.seen)+1)
 	for i, o := range d.seen {
 		cmps = append(cmps, clientv3.Compare(clientv3.ModRevision(d.key(i)), "=", o.Revision))
+		cmps = append(cmps, d.memoryCompares(i)...)
 	}
 	if d.changes() {
 		cmps = append(cmps, clientv3.Compare(clientv3.CreateRevision(d.auditKey), "=", 0))
@@ -98,7 +99,7 @@ func (d *draft) writes() []clientv3.Op {
 	if !d.changes() {
 		return nil
 	}
-	ops := make([]clientv3.Op, 0, len(d.outcomes)+1)
+	ops := make([]clientv3.Op, 0, 2*len(d.outcomes)+1)
 	rec := d.rec
 	for i, o := range d.outcomes {
 		switch {
@@ -109,17 +110,32 @@ func (d *draft) writes() []clientv3.Op {
 		default:
 			ops = append(ops, clientv3.OpPut(d.key(i), string(o.Object.Raw)))
 		}
-		rec.Objects = append(rec.Objects, recordObject{
-			Key: d.key(i), Before: rawJSON(d.seen[i].Raw), After: rawJSON(o.Object.Raw),
-		})
+		ops = append(ops, d.memoryWrites(i)...)
+		rec.Objects = append(rec.Objects, d.recorded(i))
 	}
 	return append(ops, clientv3.OpPut(d.auditKey, rec.encode()))
 }
 
+// recorded is what the audit record says of object i.
+func (d *draft) recorded(i int) RecordedObject {
+	before, after := d.seen[i].Raw, d.outcomes[i].Object.Raw
+	r := RecordedObject{Key: d.key(i), Before: rawJSON(before), After: rawJSON(after), Recalled: d.muts[i].recalled > 0}
+	if before != nil && r.Before == nil {
+		r.Garbage = before
+	}
+	return r
+}
+
+// reads are what a refused transaction answers with: every object, then the
+// audit record, which is there only if the transaction had gone through
+// already.
 func (d *draft) reads() []clientv3.Op {
-	ops := make([]clientv3.Op, len(d.seen))
+	ops := make([]clientv3.Op, len(d.seen), len(d.seen)+1)
 	for i := range d.seen {
 		ops[i] = clientv3.OpGet(d.key(i))
+	}
+	if d.changes() {
+		ops = append(ops, clientv3.OpGet(d.auditKey, clientv3.WithKeysOnly()))
 	}
 	return ops
 }
@@ -140,15 +156,17 @@ func (d *draft) settle(revision int64) (since int64) {
 // rebase takes over the objects a refused transaction read, unless what others
 // did to them is in our way.
 func (d *draft) rebase(found []*etcdserverpb.ResponseOp) error {
-	for i, r := range found {
+	moved := false
+	for i := range d.seen {
 		now := d.seen[i]
 		now.Revision, now.Raw = 0, nil
-		if kvs := r.GetResponseRange().Kvs; len(kvs) > 0 {
+		if kvs := found[i].GetResponseRange().Kvs; len(kvs) > 0 {
 			now.Revision, now.Raw = kvs[0].ModRevision, kvs[0].Value
 		}
 		if now.Revision == d.seen[i].Revision {
 			continue
 		}
+		moved = true
 		if err := conflict(d.muts[i], now); err != nil {
 			return fmt.Errorf("%s: %w", now.Key, err)
 		}
@@ -156,6 +174,9 @@ func (d *draft) rebase(found []*etcdserverpb.ResponseOp) error {
 		if err := d.work(i); err != nil {
 			return err
 		}
+	}
+	if !moved { // then it was not the objects that the transaction tripped over
+		return fmt.Errorf("remembered weight of %s: %w", subject(d.muts), ErrConflict)
 	}
 	return nil
 }

@@ -2,10 +2,10 @@ package state
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"strings"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 
 	"github.com/sluice-lb/sluice/pkg/objects"
 )
@@ -18,28 +18,48 @@ type Listing struct {
 	Objects []objects.Object
 	// Stray are keys below the type's path that are no key of that type.
 	Stray []string
+	// Malformed says which objects the selector's terms of fields could not
+	// be judged by; they are not among Objects.
+	Malformed []error
 }
 
-// List returns the objects of the type that the selector matches, in one
-// request that touches only the selector's literal prefix.
+// List returns the objects of the type that the selector matches, touching only
+// the selector's literal prefix: in one request, or, where there are more keys
+// than one answer should hold, in pages of one revision.
 func (s *Store) List(ctx context.Context, t *objects.Type, sel *objects.Selector) (Listing, error) {
-	base := s.base(t)
-	one, cancel := s.request(ctx)
-	defer cancel()
-	resp, err := s.client.Get(one, base+sel.Prefix(), clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend))
-	if err != nil {
-		return Listing{}, fmt.Errorf("list %s: %w", t.Path, s.explain(ctx, err))
+	for {
+		l, err := s.list(ctx, t, sel)
+		if errors.Is(err, rpctypes.ErrCompacted) && ctx.Err() == nil {
+			continue // between two pages
+		}
+		if err != nil {
+			return Listing{}, fmt.Errorf("list %s: %w", t.Path, s.permit(ctx, err, prefix(s.base(t)+sel.Prefix())))
+		}
+		return l, nil
 	}
-	l := Listing{Revision: resp.Header.Revision}
-	for _, kv := range resp.Kvs {
-		path := strings.TrimPrefix(string(kv.Key), base)
+}
+
+func (s *Store) list(ctx context.Context, t *objects.Type, sel *objects.Selector) (l Listing, err error) {
+	literal := sel.Prefix()
+	l.Revision, err = s.scan(ctx, s.base(t)+literal, 0, func(e Entry) {
+		path := literal + e.Key
 		key, err := t.ParseKey(path)
 		switch {
 		case err != nil:
 			l.Stray = append(l.Stray, path)
 		case sel.Match(key):
-			l.Objects = append(l.Objects, objects.Object{Type: t, Key: key, Revision: kv.ModRevision, Raw: kv.Value})
+			l.take(sel, objects.Object{Type: t, Key: key, Revision: e.Revision, Raw: e.Value})
 		}
+	})
+	return l, err
+}
+
+// take adds an object if what it holds is selected, too.
+func (l *Listing) take(sel *objects.Selector, o objects.Object) {
+	switch ok, err := sel.MatchFields(o); {
+	case err != nil:
+		l.Malformed = append(l.Malformed, err)
+	case ok:
+		l.Objects = append(l.Objects, o)
 	}
-	return l, nil
 }

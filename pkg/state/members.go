@@ -120,8 +120,8 @@ func (s *Store) Forget(ctx context.Context, audit Audit, name string) error {
 		return fmt.Errorf("forget %s: %w", name, ErrNotFound)
 	}
 	now := time.Now()
-	rec := record{ID: newID(now), Time: now.UTC(), Audit: audit,
-		Objects: []recordObject{{Key: key, Before: rawJSON(resp.Kvs[0].Value)}}}
+	rec := Recorded{ID: newID(now), Time: now.UTC(), Audit: audit,
+		Objects: []RecordedObject{{Key: key, Before: rawJSON(resp.Kvs[0].Value)}}}
 	done, err := s.client.Txn(one).If(
 		clientv3.Compare(clientv3.CreateRevision(alive), "=", 0),
 		clientv3.Compare(clientv3.ModRevision(key), "=", resp.Kvs[0].ModRevision),

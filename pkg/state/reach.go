@@ -3,24 +3,43 @@ package state
 import (
 	"context"
 	"errors"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// reach knows which servers cannot be dialled at present, and why. The client
-// library keeps that to itself.
+// reach knows which servers cannot be dialled at present, and why, and which
+// connections there are. The client library keeps that to itself.
 type reach struct {
 	endpoints int
+	secure    bool // a connection counts only once it has been heard through TLS
 	mu        sync.Mutex
-	failed    map[string]error // by address
+	failed    map[string]error             // by address as dialled
+	conns     map[string]map[net.Conn]bool // by the server's address
+}
+
+func newReach(endpoints int) *reach {
+	return &reach{endpoints: endpoints, failed: make(map[string]error), conns: make(map[string]map[net.Conn]bool)}
 }
 
 // dial connects to one server and remembers how that went.
 func (r *reach) dial(ctx context.Context, addr string) (net.Conn, error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	if err != nil || !r.secure {
+		r.note(addr, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return dialled{r.track(conn), addr}, nil
+}
+
+// note remembers how far the last attempt to reach a server came.
+func (r *reach) note(addr string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
@@ -28,7 +47,45 @@ func (r *reach) dial(ctx context.Context, addr string) (net.Conn, error) {
 	} else {
 		delete(r.failed, addr)
 	}
-	return conn, err
+}
+
+// track keeps a connection at hand until it is closed.
+func (r *reach) track(conn net.Conn) net.Conn {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	server := conn.RemoteAddr().String()
+	if r.conns[server] == nil {
+		r.conns[server] = make(map[net.Conn]bool)
+	}
+	kept := &trackedConn{Conn: conn, closed: func(c net.Conn) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.conns[server], c)
+	}}
+	r.conns[server][kept] = true
+	return kept
+}
+
+// trackedConn tells when it is closed.
+type trackedConn struct {
+	net.Conn
+	closed func(net.Conn)
+}
+
+// Close closes the connection.
+func (c *trackedConn) Close() error {
+	c.closed(c)
+	return c.Conn.Close()
+}
+
+// drop closes all connections to a server.
+func (r *reach) drop(server string) {
+	r.mu.Lock()
+	conns := slices.Collect(maps.Keys(r.conns[server]))
+	r.mu.Unlock()
+	for _, c := range conns {
+		_ = c.Close()
+	}
 }
 
 // down returns why not one server can be dialled, or nil if one can.

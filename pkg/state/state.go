@@ -7,6 +7,7 @@ package state
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 
 	"github.com/sluice-lb/sluice/pkg/objects"
@@ -32,6 +34,12 @@ type Config struct {
 	APIVersion string
 	// Timeout bounds every single request; 5 s unless set.
 	Timeout time.Duration
+	// TLS is how to speak to https endpoints; nil means the system's
+	// authorities and no certificate of our own.
+	TLS *tls.Config
+	// Username and Password are what to authenticate with; both or neither.
+	// Without them etcd may take the user from our certificate.
+	Username, Password string
 }
 
 // Store is a connection to etcd. It is safe for concurrent use.
@@ -43,7 +51,8 @@ type Store struct {
 }
 
 // Open returns a Store. It does not wait for the server: the first request
-// tells whether there is one.
+// tells whether there is one. With a user name it does, since the server has to
+// know the user first.
 func Open(cfg Config) (*Store, error) {
 	if len(cfg.Endpoints) == 0 {
 		return nil, errors.New("open etcd: no endpoints given")
@@ -51,30 +60,39 @@ func Open(cfg Config) (*Store, error) {
 	cfg.Namespace = "/" + strings.Trim(cmp.Or(cfg.Namespace, "/conftool"), "/")
 	cfg.APIVersion = cmp.Or(cfg.APIVersion, "v1")
 	cfg.Timeout = cmp.Or(cfg.Timeout, 5*time.Second)
-	reach := &reach{endpoints: len(cfg.Endpoints), failed: map[string]error{}}
+	reach := newReach(len(cfg.Endpoints))
+	dial := []grpc.DialOption{
+		grpc.WithContextDialer(reach.dial),
+		grpc.WithChainUnaryInterceptor(reach.leaveSilent),
+		// The library's own pause grows to two minutes: too long for a
+		// balancer whose store has just come back.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+			MinConnectTimeout: cfg.Timeout,
+		}),
+	}
+	if strings.HasPrefix(cfg.Endpoints[0], "https://") {
+		reach.secure = true
+		dial = append(dial, grpc.WithTransportCredentials(handshake{credentials.NewTLS(cfg.TLS), reach}))
+	}
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints:   cfg.Endpoints,
 		DialTimeout: cfg.Timeout,
+		TLS:         cfg.TLS,
+		Username:    cfg.Username,
+		Password:    cfg.Password,
 		// grpc allows no shorter interval; requests have their own timeout
-		// and watches their own pulse, this only moves a connection off a
-		// hung member of a cluster.
+		// and watches their own pulse, this only ends what nobody waits for.
 		DialKeepAliveTime:    10 * time.Second,
 		DialKeepAliveTimeout: 3 * time.Second,
-		DialOptions: []grpc.DialOption{
-			grpc.WithContextDialer(reach.dial),
-			// The library's own pause grows to two minutes: too long for a
-			// balancer whose store has just come back.
-			grpc.WithConnectParams(grpc.ConnectParams{
-				Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
-				MinConnectTimeout: cfg.Timeout,
-			}),
-		},
-		Logger: zap.NewNop(),
+		DialOptions:          dial,
+		Logger:               zap.NewNop(),
 	})
+	s := &Store{cfg: cfg, client: client, reach: reach}
 	if err != nil {
-		return nil, fmt.Errorf("open etcd %s: %w", strings.Join(cfg.Endpoints, ","), err)
+		return nil, fmt.Errorf("open %w", s.explain(context.Background(), err))
 	}
-	return &Store{cfg: cfg, client: client, reach: reach}, nil
+	return s, nil
 }
 
 // Close ends the connection.
@@ -85,29 +103,16 @@ func (s *Store) base(t *objects.Type) string {
 	return s.cfg.Namespace + "/" + s.cfg.APIVersion + "/" + t.Path + "/"
 }
 
+// Prefix returns what the keys of all objects of a type begin with, for Watch.
+func (s *Store) Prefix(t *objects.Type) string { return s.base(t) }
+
+// key returns the full key of an object.
+func (s *Store) key(o objects.Object) string { return s.base(o.Type) + o.Key.String() }
+
 // own returns the prefix of the records that are ours alone. They live beside
 // conftool's version directory, where conftool never lists.
 func (s *Store) own(kind string) string {
 	return s.cfg.Namespace + "/sluice/" + kind + "/"
-}
-
-// patience is how long a request waits while no server can even be dialled.
-// It lets a restarted server come back; the client library would go on trying
-// for as long as the request may take.
-const patience = time.Second
-
-// request bounds one request by the configured timeout, and by patience.
-func (s *Store) request(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	timer := time.AfterFunc(patience, func() {
-		if s.reach.down() != nil {
-			cancel()
-		}
-	})
-	return ctx, func() {
-		timer.Stop()
-		cancel()
-	}
 }
 
 // explain turns what the client library says into one readable line. A request

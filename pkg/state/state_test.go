@@ -50,7 +50,7 @@ func TestAuditRecordIsInTheSameTransaction(t *testing.T) {
 	if resp.Kvs[0].ModRevision != change.Revision {
 		t.Errorf("audit at revision %d, change at %d", resp.Kvs[0].ModRevision, change.Revision)
 	}
-	var rec record
+	var rec Recorded
 	if err := json.Unmarshal(resp.Kvs[0].Value, &rec); err != nil {
 		t.Fatal(err)
 	}

@@ -2,11 +2,15 @@ package state
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/sluice-lb/sluice/pkg/objects"
 )
@@ -34,6 +38,20 @@ type Mutation struct {
 	// refused when anything has changed.
 	Object objects.Object
 	Set    []objects.Setting
+	// Memory is what happens to the weight the object had before a drain.
+	Memory Memory
+
+	recalled  int64  // the memory's revision, where Set gives back its weight
+	untouched bool   // there is no memory that could end
+	raw       []byte // what a Create that undoes a Delete stores, or refuses to
+}
+
+// Creates returns what a Create stores if the object is not there.
+func (m Mutation) Creates() ([]byte, error) {
+	if m.raw != nil {
+		return m.raw, nil
+	}
+	return m.Object.Type.Defaults(m.Set)
 }
 
 // Change is what an Update did.
@@ -70,19 +88,57 @@ var ErrNotFound = errors.New("does not exist")
 // transaction and was interrupted between two; the Change says what was done.
 var ErrPartial = errors.New("partly done")
 
-// maxObjects is how many objects fit one transaction: the server allows 128
-// operations by default (--max-txn-ops), one of which is the audit record.
-const maxObjects = 127
+// ErrUnknown is wrapped by the error of an Update of which it cannot be said
+// whether it was carried out. The audit record, if there is one, tells later.
+var ErrUnknown = errors.New("it may have been carried out all the same")
+
+// maxOps is how many operations beside the audit record fit one transaction:
+// the server allows 128 by default (--max-txn-ops).
+const maxOps = 127
+
+// chunk returns how many of the mutations fit one transaction.
+func chunk(muts []Mutation) int {
+	ops := 0
+	for i, m := range muts {
+		ops++
+		if m.touchesMemory() || m.recalled > 0 {
+			ops++
+		}
+		if ops > maxOps {
+			return i
+		}
+	}
+	return len(muts)
+}
+
+// parts returns in how many transactions the mutations are carried out, 0 if in
+// one.
+func parts(muts []Mutation) (n int) {
+	for ; len(muts) > 0; n++ {
+		muts = muts[chunk(muts):]
+	}
+	if n == 1 {
+		return 0
+	}
+	return n
+}
 
 // Update carries out the mutations: all of them in one transaction as far as
 // the server's limit allows, else in several under one change ID. The Change
 // is meaningful even beside an error.
 func (s *Store) Update(ctx context.Context, audit Audit, muts []Mutation) (Change, error) {
-	id := newID(time.Now())
 	var done Change
+	muts, err := s.Recall(ctx, muts)
+	if err != nil {
+		return done, err
+	}
+	if muts, err = s.spare(ctx, muts); err != nil {
+		return done, err
+	}
+	id, of := newID(time.Now()), parts(muts)
 	for part := 0; len(muts) > 0; part++ {
-		n := min(len(muts), maxObjects)
-		outcomes, revision, err := s.transact(ctx, record{ID: id, Part: part, Time: time.Now().UTC(), Audit: audit}, muts[:n])
+		n := chunk(muts)
+		outcomes, revision, err := s.transact(ctx, Recorded{ID: id, Part: part, Of: of, Time: time.Now().UTC(), Audit: audit}, muts[:n])
 		if err != nil && part > 0 {
 			err = fmt.Errorf("%w: %d objects changed, %d not: %w", ErrPartial, len(done.Objects), len(muts), err)
 		}
@@ -91,24 +147,22 @@ func (s *Store) Update(ctx context.Context, audit Audit, muts []Mutation) (Chang
 		}
 		done.Objects = append(done.Objects, outcomes...)
 		done.Revision = max(done.Revision, revision)
-		muts = muts[n:]
-	}
-	for _, o := range done.Objects {
-		if o.Changed {
+		if slices.ContainsFunc(outcomes, func(o Outcome) bool { return o.Changed }) {
 			done.ID = id
 		}
+		muts = muts[n:]
 	}
 	return done, nil
 }
 
 // transact carries out one transaction's worth of mutations, taking up what
 // others changed meanwhile until it goes through or one of ours is in the way.
-func (s *Store) transact(ctx context.Context, rec record, muts []Mutation) ([]Outcome, int64, error) {
+func (s *Store) transact(ctx context.Context, rec Recorded, muts []Mutation) ([]Outcome, int64, error) {
 	draft, err := s.draft(rec, muts)
 	if err != nil {
 		return nil, 0, err
 	}
-	for {
+	for crowd := crowdPause; ; crowd = min(2*crowd, maxCrowdPause) {
 		a, err := s.commit(ctx, draft)
 		switch {
 		case err != nil:
@@ -119,8 +173,22 @@ func (s *Store) transact(ctx context.Context, rec record, muts []Mutation) ([]Ou
 		if err := draft.rebase(a.found); err != nil {
 			return nil, 0, err
 		}
+		// Not at once: of many writers on one object only one gets through,
+		// and the others' attempts are in its way.
+		select {
+		case <-ctx.Done():
+			return nil, 0, fmt.Errorf("write %s: %w", subject(muts), ctx.Err())
+		case <-time.After(rand.N(crowd)):
+		}
 	}
 }
+
+// Bounds of the random pause before a transaction is tried again that somebody
+// else's change got in the way of.
+const (
+	crowdPause    = 2 * time.Millisecond
+	maxCrowdPause = 128 * time.Millisecond
+)
 
 // answer is what became of one transaction.
 type answer struct {
@@ -130,35 +198,64 @@ type answer struct {
 	found []*etcdserverpb.ResponseOp
 }
 
-// commit sends the transaction once. When the answer is lost on the way, the
-// audit record in the store tells whether it had been carried out: a second
-// attempt can never apply it twice.
+// commit carries out the draft's transaction once, however often it has to be
+// sent: it insists that its own audit record is not there yet. When no answer
+// can be had at all, it makes sure that the transaction, which may still be on
+// its way, is not carried out behind our back.
 func (s *Store) commit(ctx context.Context, d *draft) (answer, error) {
-	one, cancel := s.request(ctx)
-	defer cancel()
-	resp, err := s.client.Txn(one).If(d.compares()...).Then(d.writes()...).Else(d.reads()...).Commit()
-	if err == nil {
-		return answer{applied: resp.Succeeded, revision: resp.Header.Revision, found: resp.Responses}, nil
+	resp, err := s.txn(ctx, d.compares(), d.writes(), d.reads())
+	switch {
+	case err == nil && resp.Succeeded:
+		return answer{applied: true, revision: resp.Header.Revision}, nil
+	case err == nil:
+		revision, landed := d.landed(resp.Responses)
+		return answer{applied: landed, revision: revision, found: resp.Responses}, nil
+	case decided(err) || !d.changes():
+		return answer{}, s.permit(ctx, err, d.needs()...)
 	}
-	if revision, ok := s.landed(ctx, d); ok {
-		return answer{applied: true, revision: revision}, nil
-	}
-	return answer{}, s.explain(ctx, err)
+	return s.void(ctx, d, err)
 }
 
-// landed looks for the draft's audit record after a transaction whose answer
-// was lost, and returns the revision it was written at.
-func (s *Store) landed(ctx context.Context, d *draft) (revision int64, ok bool) {
+// landed tells from what a refused transaction read whether it had gone through
+// before, when its answer was lost, and at which revision.
+func (d *draft) landed(found []*etcdserverpb.ResponseOp) (revision int64, ok bool) {
 	if !d.changes() {
 		return 0, false
 	}
-	one, cancel := s.request(context.WithoutCancel(ctx))
-	defer cancel()
-	resp, err := s.client.Get(one, d.auditKey)
-	if err != nil || len(resp.Kvs) == 0 {
+	kvs := found[len(d.seen)].GetResponseRange().Kvs
+	if len(kvs) == 0 {
 		return 0, false
 	}
-	return resp.Kvs[0].CreateRevision, true
+	return kvs[0].CreateRevision, true
+}
+
+// void takes the place of the draft's audit record, so that the transaction can
+// no longer go through; or learns that it has. lost is why its answer is
+// missing. It does not heed the end of ctx: an interrupted command has to know
+// what it has done.
+func (s *Store) void(ctx context.Context, d *draft, lost error) (answer, error) {
+	rec := d.rec
+	rec.Void = true
+	resp, err := s.txn(context.WithoutCancel(ctx),
+		[]clientv3.Cmp{clientv3.Compare(clientv3.CreateRevision(d.auditKey), "=", 0)},
+		[]clientv3.Op{clientv3.OpPut(d.auditKey, rec.encode())},
+		[]clientv3.Op{clientv3.OpGet(d.auditKey)})
+	lost = s.explain(ctx, lost)
+	switch {
+	case err != nil:
+		return answer{}, fmt.Errorf("%w: %w (change %s)", lost, ErrUnknown, d.rec.ID)
+	case resp.Succeeded:
+		return answer{}, lost
+	}
+	kvs := resp.Responses[0].GetResponseRange().Kvs
+	if len(kvs) == 0 {
+		return answer{}, fmt.Errorf("%w: %w (change %s)", lost, ErrUnknown, d.rec.ID)
+	}
+	var found Recorded
+	if err := json.Unmarshal(kvs[0].Value, &found); err != nil || found.Void {
+		return answer{}, lost // our own, whose answer was lost in turn
+	}
+	return answer{applied: true, revision: kvs[0].CreateRevision}, nil
 }
 
 func subject(muts []Mutation) string {

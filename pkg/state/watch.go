@@ -1,7 +1,6 @@
 package state
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -11,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/mvccpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -92,6 +91,16 @@ func (s *Store) follow(ctx context.Context, prefix string, emit func(Event)) err
 		return err
 	}
 	tell(snap, emit)
+	return s.stream(ctx, prefix, snap.Revision, func(resp clientv3.WatchResponse) (err error) {
+		snap, err = s.advance(ctx, prefix, snap, resp, emit)
+		return err
+	})
+}
+
+// stream follows all keys below prefix, from a revision that has been on, and
+// hands every response to each until one of them breaks off or the server falls
+// silent. The pulse must be joined.
+func (s *Store) stream(ctx context.Context, prefix string, revision int64, each func(clientv3.WatchResponse) error, opts ...clientv3.OpOption) error {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(ctx))
 	defer cancel()
 	// Even setting up the stream waits for the server, so silence ends both.
@@ -103,13 +112,12 @@ func (s *Store) follow(ctx context.Context, prefix string, emit func(Event)) err
 	defer watchdog.Stop()
 	// From the listing's own revision on, not the next: a server gives no sign
 	// of life to a watch that begins in the future.
-	stream := s.client.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(snap.Revision))
-	for resp := range stream {
+	for resp := range s.client.Watch(ctx, prefix, append(opts, clientv3.WithPrefix(), clientv3.WithRev(revision))...) {
 		if silent.Load() {
 			break
 		}
 		watchdog.Reset(silence)
-		if snap, err = s.advance(ctx, prefix, snap, resp, emit); err != nil {
+		if err := each(resp); err != nil {
 			return err
 		}
 	}
@@ -154,21 +162,16 @@ func (s *Store) advance(ctx context.Context, prefix string, snap Snapshot, resp 
 }
 
 func (s *Store) snapshot(ctx context.Context, prefix string) (Snapshot, error) {
-	one, cancel := s.request(ctx)
-	defer cancel()
-	resp, err := s.client.Get(one, prefix, clientv3.WithPrefix(), clientv3.WithSort(clientv3.SortByKey, clientv3.SortAscend))
+	var snap Snapshot
+	var err error
+	snap.Revision, err = s.scan(ctx, prefix, 0, func(e Entry) { snap.Entries = append(snap.Entries, e) })
+	if errors.Is(err, rpctypes.ErrCompacted) {
+		return Snapshot{}, errRelist // between two pages
+	}
 	if err != nil {
 		return Snapshot{}, fmt.Errorf("list %s: %w", prefix, s.explain(ctx, err))
 	}
-	snap := Snapshot{Revision: resp.Header.Revision, Entries: make([]Entry, 0, len(resp.Kvs))}
-	for _, kv := range resp.Kvs {
-		snap.Entries = append(snap.Entries, entry(kv, prefix))
-	}
 	return snap, nil
-}
-
-func entry(kv *mvccpb.KeyValue, prefix string) Entry {
-	return Entry{Key: string(bytes.TrimPrefix(kv.Key, []byte(prefix))), Value: kv.Value, Revision: kv.ModRevision}
 }
 
 // merge returns a copy of entries with the events applied.

@@ -2,10 +2,7 @@ package script_test
 
 import (
 	"context"
-	"errors"
-	"os/exec"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -32,22 +29,5 @@ func (w *world) members(ts *testscript.TestScript, names []string) {
 		if slices.Equal(alive, names) {
 			return
 		}
-	}
-}
-
-// exits runs a program that must end with this code.
-func exits(ts *testscript.TestScript, _ bool, args []string) {
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	got := 0
-	err = ts.Exec(args[1], args[2:]...)
-	if e := (*exec.ExitError)(nil); errors.As(err, &e) {
-		got = e.ExitCode()
-	} else {
-		ts.Check(err)
-	}
-	ts.Logf("[exit %d]", got)
-	if got != want {
-		ts.Fatalf("%v: exit %d, want %d", args[1:], got, want)
 	}
 }

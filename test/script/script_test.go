@@ -35,9 +35,13 @@ func etcdMain() {
 	_ = s.Close()
 }
 
-// networks hands every script a /24 of its own below 127.90.0.0/16, so that
-// scripts run side by side on the same ports.
+// networks hands every script a /24 of its own, so that scripts run side by side
+// on the same ports.
 var networks atomic.Uint32
+
+// network is the second number of this process's addresses, so that two
+// checkouts can be tested at once.
+func network() int { return 100 + os.Getpid()%100 }
 
 func TestScripts(t *testing.T) {
 	bin := build(t)
@@ -46,7 +50,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			w := &world{net: fmt.Sprintf("127.90.%d", networks.Add(1)), dir: env.WorkDir}
+			w := &world{net: fmt.Sprintf("127.%d.%d", network(), networks.Add(1)), dir: env.WorkDir, listeners: map[string]*listener{}}
 			env.Values[worldKey{}] = w
 			env.Defer(w.close)
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -32,6 +33,8 @@ import (
 //	                                 status by its number
 //	fakelb ADDR BEHAVIOUR            a load balancer's status server that
 //	                                 hangs, answers 500, 404, garbage, …
+//	poolweb ADDR BEHAVIOUR           a web server with a pool file: a file's name,
+//	                                 or refuse, reset, hang, 404, 500, empty
 //	await URL REGEXP [HEADER…]       GET until the body matches, 20 s at most
 //	fetch URL FILE [HEADER…]         GET or METHOD:URL once; status line, chosen
 //	                                 headers and body go to FILE
@@ -42,17 +45,26 @@ import (
 //	                                 configuration, its log in lbd.log
 //	signal HUP|TERM                  send it to that lbd; TERM waits for its end
 //	members NAME…                    wait until exactly these balancers live
-//	exits N PROGRAM ARG…             run a program that must exit N
 //	expand FILE                      expand $NET, $ETCD, $WORK in FILE
+//	changeid FILE NAME               set $NAME to the first change's ID in FILE,
+//	                                 the output of history -o jsonl
+//	record KEY VALUE                 store a raw audit record
+//	compact                          make the store forget its history
+//	listen NAME PROGRAM…             run a program beside the script, output to
+//	                                 the file NAME
+//	heard NAME REGEXP                wait until that output matches, 20 s at most
+//	hush NAME                        end it as Ctrl-C does; it must exit with 0
+//	expect FILE GOLDEN               compare lines of a watch, times and IDs aside
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
-	return map[string]func(*testscript.TestScript, bool, []string){
+	all := operatorCommands()
+	maps.Copy(all, map[string]func(*testscript.TestScript, bool, []string){
 		"etcd":     func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).etcd(ts, a[0]) },
 		"key":      func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).put(ts, a[0], a[1]) },
 		"backends": func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).backends(ts, a[0]) },
 		"backend":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).behave(ts, a[0], a[1]) },
 		"fakelb":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).fakeLB(ts, a[0], a[1]) },
+		"poolweb":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).poolWeb(ts, a[0], a[1]) },
 		"members":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).members(ts, a) },
-		"exits":    exits,
 		"await":    await,
 		"fetch":    fetch,
 		"spread":   spread,
@@ -61,7 +73,15 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"signal":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).signal(ts, a[0]) },
 		"router":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).startRouter(ts, a[0]) },
 		"route":    func(ts *testscript.TestScript, neg bool, a []string) { worldOf(ts).awaitRoute(ts, neg, a[0]) },
-	}
+		"changeid": changeID,
+		"record":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).record(ts, a[0], a[1]) },
+		"compact":  func(ts *testscript.TestScript, _ bool, _ []string) { worldOf(ts).compact(ts) },
+		"listen":   listen,
+		"heard":    heard,
+		"hush":     hush,
+		"expect":   expect,
+	})
+	return all
 }
 
 // world is what surrounds the programs in one script.
@@ -72,7 +92,12 @@ type world struct {
 	servers  map[string]*backend
 	router   *server.BgpServer
 	fakes    []io.Closer
-	cases    cases
+	bot      *bot
+	marked   int64 // a revision of the store
+	// listeners are the programs beside the script, by name.
+	listeners map[string]*listener
+	webs      map[string][]io.Closer // by address
+	cases     cases
 }
 
 type worldKey struct{}
@@ -96,6 +121,11 @@ func (w *world) close() {
 	}
 	for _, f := range w.fakes {
 		_ = f.Close()
+	}
+	for _, web := range w.webs {
+		for _, c := range web {
+			_ = c.Close()
+		}
 	}
 	if w.router != nil {
 		w.router.Stop()
