@@ -36,8 +36,9 @@ type door struct {
 //	door beN shut              stop listening
 //	door beN fin               close the connections there are
 //	door beN rst               reset them
-//	door beN came COUNT [GAP]  wait until there have been COUNT connections,
-//	                           which must not come closer than GAP on average
+//	door beN came COUNT [LEAST [MOST]]
+//	                           wait until there have been COUNT connections;
+//	                           between the last two of them lies that much time
 //	door beN left              wait until the other side has closed all
 func (w *world) door(ts *testscript.TestScript, name string, args []string) {
 	d, ok := w.cases.doors[name]
@@ -59,21 +60,26 @@ func (w *world) door(ts *testscript.TestScript, name string, args []string) {
 	case "fin", "rst":
 		d.end(args[0] == "rst")
 	case "came":
-		count, err := strconv.Atoi(args[1])
-		ts.Check(err)
-		patiently(ts, name+" has no "+args[1]+" connections", func() bool { return len(d.times()) >= count })
-		if len(args) > 2 {
-			gap, err := time.ParseDuration(args[2])
-			ts.Check(err)
-			times := d.times()
-			if took := times[count-1].Sub(times[0]); took < gap*time.Duration(count-1) {
-				ts.Fatalf("%s: %d connections within %v", name, count, took)
-			}
-		}
+		d.came(ts, args[1:])
 	case "left":
 		ts.Check(d.left())
 	default:
 		ts.Fatalf("door: no such verb %q", args[0])
+	}
+}
+
+func (d *door) came(ts *testscript.TestScript, args []string) {
+	count, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	patiently(ts, d.addr+" has not had "+args[0]+" connections", func() bool { return len(d.times()) >= count })
+	times := d.times()
+	for i, bound := range args[1:] {
+		limit, err := time.ParseDuration(bound)
+		ts.Check(err)
+		gap := times[count-1].Sub(times[count-2])
+		if i == 0 && gap < limit || i == 1 && gap > limit {
+			ts.Fatalf("%s: connection %d came %v after the one before", d.addr, count, gap)
+		}
 	}
 }
 
