@@ -4,13 +4,18 @@ GO       ?= go
 PROGRAMS := confctl pool depool drain decommission restart-service lbd sandbox
 FUZZTIME ?= 10s
 
-.PHONY: build sandbox test race vet lint fuzz bench clean
+.PHONY: build man sandbox test race vet lint fuzz bench clean
 
 build:
 	$(GO) build -o bin/ $(PROGRAMS:%=./cmd/%)
 
 sandbox: build
 	@bin/sandbox
+
+# A manual page for every command, from the same source as --help.
+man:
+	$(GO) run ./cmd/manpages bin/man
+	@echo 'read one: man -l bin/man/confctl.1'
 
 # All tests: those of this machine, then those that need a kernel with IPVS.
 test:
@@ -37,7 +42,8 @@ fuzz:
 
 # Each stage of a change's way, beside the raw floor it stands on.
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime 300x ./test/bench
+	$(GO) test -run '^$$' -bench '^Benchmark[^C]' -benchtime 300x ./test/bench
+	$(GO) test -run '^$$' -bench Confctl -benchtime 20x ./test/bench
 
 clean:
 	rm -rf bin

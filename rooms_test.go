@@ -59,6 +59,7 @@ var rooms = map[string][]string{
 	"cmd/decommission":     {"internal/cli"},
 	"cmd/restart-service":  {"internal/cli"},
 	"cmd/lbd":              {"internal/lbd"},
+	"cmd/manpages":         {"internal/cli", "internal/lbd"},
 	"cmd/sandbox":          {"internal/lbd", "internal/devetcd", "internal/health", "pkg/lbstatus", "pkg/objects", "pkg/state"},
 }
 

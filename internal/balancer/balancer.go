@@ -4,6 +4,7 @@
 package balancer
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
@@ -27,6 +28,7 @@ type Tables interface {
 // Engine.Judge. *health.Runner is one.
 type Checks interface {
 	Set(lb.Service, lb.Pool) error
+	Remove(service string)
 }
 
 // Routes announces exactly the routes it was last given. *bgp.Speaker is one.
@@ -55,12 +57,12 @@ type Engine struct {
 	Neighbours
 	heard    chan lb.Heard
 	judged   chan Judgement
+	declared chan declaration
 	services []*service // sorted by identity, as a table is
 	byName   map[string]*service
 
 	version uint64           // of the last Wanted
 	last    dataplane.Result // the last Result; its Version is 0 before the first
-	read    bool             // the plane has been read once
 }
 
 // Judgement is a verdict over one server of one service.
@@ -81,14 +83,9 @@ func New(services []lb.Service, n Neighbours) *Engine {
 		Neighbours: n,
 		heard:      make(chan lb.Heard, inbox),
 		judged:     make(chan Judgement, inbox),
-		byName:     make(map[string]*service, len(services)),
+		declared:   make(chan declaration),
 	}
-	for _, svc := range services {
-		s := newService(svc)
-		e.services = append(e.services, s)
-		e.byName[svc.Name] = s
-	}
-	slices.SortFunc(e.services, func(a, b *service) int { return a.id.Compare(b.id) })
+	e.declare(services)
 	return e
 }
 
@@ -109,6 +106,25 @@ func (e *Engine) Judge(ctx context.Context, j Judgement) {
 	}
 }
 
+// Declare replaces the services: what stays the same is not touched, what is
+// new starts like any other, what is gone leaves the plane. It returns when that
+// is so: what is heard from then on is about the new services. Whoever follows
+// a source that is not to be heard any more has to stop before.
+func (e *Engine) Declare(ctx context.Context, services []lb.Service) {
+	d := declaration{services, make(chan struct{})}
+	select {
+	case e.declared <- d:
+		<-d.done
+	case <-ctx.Done():
+	}
+}
+
+// declaration is a new set of services; done is closed when it is in force.
+type declaration struct {
+	services []lb.Service
+	done     chan struct{}
+}
+
 // Run works until ctx ends. The plane and the routes are left as they are:
 // stopping a balancer's mind must not stop its traffic.
 func (e *Engine) Run(ctx context.Context) error {
@@ -126,6 +142,9 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.hear(h)
 		case j := <-e.judged:
 			e.judge(j)
+		case d := <-e.declared:
+			e.redeclare(d.services)
+			close(d.done)
 		case r := <-e.Tables.Results():
 			e.applied(r)
 		case <-count.C:
@@ -144,9 +163,7 @@ func (e *Engine) hear(h lb.Heard) {
 	if h.Pool != nil {
 		s.pool = h.Pool
 		s.forget(*h.Pool)
-		if err := e.Checks.Set(s.spec, *h.Pool); err != nil {
-			e.Log.Error("checks refused", "service", h.Service, "err", err)
-		}
+		e.check(s)
 		e.decide(s)
 	}
 	e.publish(s)
@@ -163,11 +180,68 @@ func (e *Engine) judge(j Judgement) {
 	e.publish(s)
 }
 
-// decide assigns anew and, where that changes the table, wants it. Before the
-// plane has been read there is nothing to decide from: what it holds may be
-// what should stay.
+// declare makes services the engine's own. One whose name and address are those
+// of a service at hand goes on as that.
+func (e *Engine) declare(services []lb.Service) {
+	old := e.byName
+	e.services, e.byName = nil, make(map[string]*service, len(services))
+	for _, svc := range services {
+		s := newService(svc)
+		if was, ok := old[svc.Name]; ok && was.id == s.id {
+			s = was
+			s.respecify(svc)
+		}
+		e.services = append(e.services, s)
+		e.byName[svc.Name] = s
+	}
+	slices.SortFunc(e.services, func(a, b *service) int { return a.id.Compare(b.id) })
+}
+
+// redeclare carries a new declaration through.
+func (e *Engine) redeclare(services []lb.Service) {
+	for len(e.heard) > 0 { // from sources that have been stopped since
+		e.hear(<-e.heard)
+	}
+	old := e.byName
+	e.declare(services)
+	names := make([]string, len(services))
+	for i, svc := range services {
+		names[i] = svc.Name
+	}
+	e.Board.SetPools(names...)
+	for name := range old {
+		if e.byName[name] != old[name] {
+			e.Checks.Remove(name)
+		}
+	}
+	for _, s := range e.services {
+		if old[s.spec.Name] != s || s.pool == nil {
+			continue
+		}
+		e.check(s)
+		if s.known {
+			s.assign()
+			s.version = 0 // want speaks for all
+		}
+	}
+	e.want()
+	for _, s := range e.services {
+		e.publish(s)
+	}
+}
+
+// check hands the servers of a service to the health checks.
+func (e *Engine) check(s *service) {
+	if err := e.Checks.Set(s.spec, *s.pool); err != nil {
+		e.Log.Error("checks refused", "service", s.spec.Name, "err", err)
+	}
+}
+
+// decide assigns anew and, where that changes the table, wants it. Before it is
+// known what the plane holds for the service there is nothing to decide from:
+// that may be what should stay.
 func (e *Engine) decide(s *service) {
-	if s.pool == nil || !e.read {
+	if s.pool == nil || !s.known {
 		return
 	}
 	if s.assign() {
@@ -183,6 +257,7 @@ func (e *Engine) want() {
 	for _, s := range e.services {
 		if s.assigned == nil {
 			w.Hold = append(w.Hold, s.id)
+			s.heldSince = cmp.Or(s.heldSince, e.version)
 			continue
 		}
 		w.Table = append(w.Table, s.wanted)
@@ -196,28 +271,16 @@ func (e *Engine) want() {
 // applied takes in what came of a wanted table.
 func (e *Engine) applied(r dataplane.Result) {
 	e.last = r
-	if !e.read && r.Err == nil {
-		e.start(r.Table)
-		return
-	}
 	for _, s := range e.services {
-		if s.settle(r) {
+		switch {
+		case !s.known && s.begin(r):
+			e.decide(s)
+			e.publish(s)
+		case s.settle(r):
 			e.publish(s)
 		}
 	}
 	e.announce()
-}
-
-// start decides about everything heard so far, now that it is known what the
-// plane held when this balancer came up.
-func (e *Engine) start(held dataplane.Table) {
-	e.read = true
-	for _, s := range e.services {
-		s.found, _ = held.Find(s.id)
-		s.legacy = slices.Clone(s.found.Destinations)
-		e.decide(s)
-		e.publish(s)
-	}
 }
 
 // announce hands the routes of all services whose table is in force to the

@@ -203,6 +203,79 @@ func TestRoutesFollowTheAppliedTable(t *testing.T) {
 	})
 }
 
+// A new declaration leaves alone what stays the same, starts what is new and
+// removes what is gone, from the plane and from the board.
+func TestDeclareChangesOnlyWhatChanged(t *testing.T) {
+	var ops []string
+	plane := dataplane.NewMemory(nil, dataplane.Hooks{Op: func(op dataplane.Op) error { ops = append(ops, op.String()); return nil }})
+	run(t, plane, func(r *rig) {
+		r.hear(10, "s1 10", "s2 10")
+		r.up("s1", "s2")
+		third := other
+		third.Name, third.VIP = "third", netip.MustParseAddrPort("192.0.2.3:80")
+		strict := web
+		strict.Threshold = 1
+		ops = nil
+		r.engine.Declare(r.ctx, []lb.Service{third, strict})
+		synctest.Wait()
+		if len(ops) != 0 {
+			t.Errorf("a changed threshold did %q", ops)
+		}
+		if _, ok := r.board.Report(other.Name); ok {
+			t.Error("a removed service is still on the board")
+		}
+		if rep := r.report(); rep.Threshold != 1 || rep.Applied != 10 || len(rep.Members) != 2 {
+			t.Errorf("report %+v", rep)
+		}
+		r.engine.Hear(r.ctx, lb.Heard{Service: "third", Pool: pool(11, "s7 10"), Revision: 11})
+		synctest.Wait()
+		if rep, _ := r.board.Report("third"); rep.Applied != 11 || !rep.Members[0].Pooled {
+			t.Errorf("the new service reports %+v", rep)
+		}
+		ops = nil
+		r.engine.Declare(r.ctx, []lb.Service{third})
+		synctest.Wait()
+		if got, want := strings.Join(ops, "; "), "-D -t 192.0.2.1:80"; got != want {
+			t.Errorf("removing a service did %q, want %q", got, want)
+		}
+	})
+}
+
+// A service that moves to another name, or a name to another address, never
+// empties the address on the way.
+func TestDeclareOfARenamedServiceKeepsItsTable(t *testing.T) {
+	run(t, dataplane.NewMemory(nil, dataplane.Hooks{}), func(r *rig) {
+		r.hear(10, "s1 10")
+		renamed := web
+		renamed.Name = "www"
+		r.engine.Declare(r.ctx, []lb.Service{renamed})
+		synctest.Wait()
+		r.wantTable("s1 10")
+		r.engine.Hear(r.ctx, lb.Heard{Service: "www", Pool: pool(10, "s1 10", "s2 10"), Revision: 10})
+		synctest.Wait()
+		r.wantTable("s1 10") // s2 waits for its first check, as after a restart
+	})
+}
+
+// Revisions of another source mean something else: nothing is in force by them
+// until it has spoken, and the last pool serves meanwhile.
+func TestDeclareOfAnotherSourceForgetsRevisions(t *testing.T) {
+	run(t, dataplane.NewMemory(nil, dataplane.Hooks{}), func(r *rig) {
+		r.hear(1000, "s1 10")
+		moved := web
+		moved.Source = "etcd://y/web/"
+		r.engine.Declare(r.ctx, []lb.Service{moved, other})
+		synctest.Wait()
+		if rep := r.report(); rep.Applied != 0 || rep.Seen != 0 || rep.Source.URL != moved.Source || !rep.Members[0].Pooled {
+			t.Errorf("report %+v", rep)
+		}
+		r.hear(3, "s1 10", "s2 10")
+		if rep := r.report(); rep.Applied != 3 {
+			t.Errorf("report %+v", rep)
+		}
+	})
+}
+
 // A table that looks right but answers an older wish is not in force: one
 // wanted in between may be about to replace it.
 func TestOlderTableIsNotInForce(t *testing.T) {
@@ -344,6 +417,8 @@ func words(r lbstatus.Report) []string {
 type noChecks struct{}
 
 func (noChecks) Set(lb.Service, lb.Pool) error { return nil }
+
+func (noChecks) Remove(string) {}
 
 type routes struct{ last atomic.Pointer[[]bgp.Route] }
 

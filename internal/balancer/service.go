@@ -30,11 +30,13 @@ type service struct {
 	held     uint64 // times a server was held by the threshold
 
 	// true in the plane
-	found    dataplane.Service       // what the plane holds
-	legacy   []dataplane.Destination // held at the start, not yet known to be whose
-	inForce  bool                    // a table of ours was applied
-	revision int64                   // the pool's revision that is in force
-	trouble  string                  // why the plane is behind
+	heldSince uint64                  // the first Wanted that had it on hold
+	known     bool                    // what the plane held before us has been read
+	found     dataplane.Service       // what the plane holds
+	legacy    []dataplane.Destination // held at the start, not yet known to be whose
+	inForce   bool                    // a table of ours was applied
+	revision  int64                   // the pool's revision that is in force
+	trouble   string                  // why the plane is behind
 
 	connections map[netip.AddrPort]int
 }
@@ -46,6 +48,33 @@ func newService(spec lb.Service) *service {
 		source:   lbstatus.SourceStatus{URL: spec.Source},
 		verdicts: lb.Verdicts{},
 	}
+}
+
+// respecify takes over a new specification of the same address. A pool from
+// another source has to be heard anew; until then the last one serves.
+func (s *service) respecify(spec lb.Service) {
+	if spec.Source != s.spec.Source {
+		s.source = lbstatus.SourceStatus{URL: spec.Source}
+		s.seen, s.revision = 0, 0
+		if s.pool != nil {
+			pool := *s.pool
+			pool.Revision = 0 // those of another source mean something else
+			s.pool = &pool
+		}
+	}
+	s.spec = spec
+}
+
+// begin takes in what the plane held before this service was ours to decide
+// about, once that has been read.
+func (s *service) begin(r dataplane.Result) bool {
+	if !r.Known || s.heldSince == 0 || r.Version < s.heldSince {
+		return false
+	}
+	s.known = true
+	s.found, _ = r.Table.Find(s.id)
+	s.legacy = slices.Clone(s.found.Destinations)
+	return true
 }
 
 // listen notes what was heard and when.
@@ -158,10 +187,14 @@ func (s *service) table(a coordinator.Assignment) dataplane.Service {
 	t := dataplane.Service{ID: s.id, Scheduler: s.spec.Scheduler, OnePacket: s.spec.OnePacket}
 	s.account(a)
 	t.Destinations = append(t.Destinations, s.legacy...)
+	forward := dataplane.Direct
+	if s.spec.Tunnel {
+		forward = dataplane.Tunnel
+	}
 	for _, m := range a.Members {
 		if m.Serving {
 			t.Destinations = append(t.Destinations, dataplane.Destination{
-				Addr: s.address(m.Backend), Weight: m.Weight, Forward: dataplane.Direct,
+				Addr: s.address(m.Backend), Weight: m.Weight, Forward: forward,
 			})
 		}
 	}

@@ -36,8 +36,13 @@ type confctl struct {
 
 func (c *confctl) command() *cobra.Command {
 	c.root = &cobra.Command{
-		Use:              "confctl [FLAGS] MODE …",
-		Short:            "Show and change the state of servers, services and sites",
+		Use:   "confctl [FLAGS] MODE …",
+		Short: "Show and change the state of servers, services and sites",
+		Long: "Show and change the state of servers, services and sites, find out whether balancers have taken it up,\n" +
+			"and see who changed what. The flags here stand before the mode, those of a mode behind it.",
+		Example: "  confctl select 'dc=eqiad,service=https' get\n" +
+			"  confctl --reason T1234 select name=cp1001.eqiad.wmnet set/pooled=no --wait\n" +
+			"  confctl status",
 		Version:          version(),
 		TraverseChildren: true,
 		Args:             c.noMode,
@@ -51,9 +56,9 @@ func (c *confctl) command() *cobra.Command {
 	flags.BoolVar(&c.quiet, "quiet", false, "do not announce what was done")
 	flags.BoolVar(&c.debug, "debug", false, "log what is done on stderr")
 	flags.BoolVar(&c.yaml, "yaml", false, "YAML where conftool has it: what is selected before asking, and tags … get all")
-	c.writeFlags.add(flags)
+	c.planFlags(flags)
 	c.outputFlag(flags)
-	c.root.AddCommand(c.selectCommand(), c.tagsCommand(), c.syncCommand())
+	c.root.AddCommand(c.selectCommand(), c.tagsCommand(), c.syncCommand(), c.verifyCommand(), c.statusCommand(), c.balancersCommand())
 	c.root.AddCommand(c.historyCommand(), c.showChangeCommand(), c.undoCommand(), c.watchCommand())
 	for _, v := range verbs() {
 		c.root.AddCommand(c.verbCommand(v))
@@ -108,7 +113,7 @@ func execute(ctx context.Context, env Env, root *cobra.Command) int {
 		return withExit(exitUsage, fmt.Errorf("%w (see %s --help)", err, cmd.CommandPath()))
 	}
 	root.SetFlagErrorFunc(usage)
-	for _, cmd := range append(root.Commands(), root) {
+	for _, cmd := range withChildren(root) {
 		check := cmd.Args
 		if check == nil {
 			continue
@@ -120,12 +125,24 @@ func execute(ctx context.Context, env Env, root *cobra.Command) int {
 			return nil
 		}
 	}
-	args, err := conftoolArgs(root, env.Args)
-	if err != nil {
-		return finish(root.Name(), env.Stderr, usage(root, err))
+	args := env.Args
+	if !completing(args) {
+		var err error
+		if args, err = conftoolArgs(root, args); err != nil {
+			return finish(root.Name(), env.Stderr, usage(root, err))
+		}
 	}
 	root.SetArgs(args)
 	return finish(root.Name(), env.Stderr, root.ExecuteContext(ctx))
+}
+
+// withChildren returns a command and all below it.
+func withChildren(cmd *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{cmd}
+	for _, child := range cmd.Commands() {
+		all = append(all, withChildren(child)...)
+	}
+	return all
 }
 
 // exactly wants these arguments, which it names in its error.

@@ -34,6 +34,8 @@ type config struct {
 	PoolsPath  string        `mapstructure:"pools_path"`
 	Timeout    time.Duration `mapstructure:"timeout"`
 	Driver     string        `mapstructure:"driver"`
+	// Guard refuses changes that would leave a pool with too little.
+	Guard bool `mapstructure:"guard"`
 
 	// CACert, Cert and Key are PEM files; Key may be in Cert's.
 	CACert       string `mapstructure:"ca_cert"`
@@ -60,7 +62,7 @@ type config struct {
 // configKeys are the keys a configuration file may have.
 func configKeys() []string {
 	return []string{
-		"endpoints", "namespace", "api_version", "pools_path", "timeout", "driver",
+		"endpoints", "namespace", "api_version", "pools_path", "timeout", "driver", "guard",
 		"ca_cert", "cert", "key", "username", "password_file",
 		"hosts", "driver_options", "tcpircbot_host", "tcpircbot_port", "cache_path",
 	}
@@ -181,6 +183,7 @@ func mergeConfig(env Env, rc, file map[string]any) (config, error) {
 	v.SetDefault("pools_path", "pools")
 	v.SetDefault("timeout", "5s")
 	v.SetDefault("driver", "etcd")
+	v.SetDefault("guard", true)
 	for _, values := range []map[string]any{rc, file, fromEnvironment(env)} {
 		if err := v.MergeConfigMap(values); err != nil {
 			return config{}, err

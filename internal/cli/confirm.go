@@ -36,7 +36,7 @@ func (c *confctl) confirm(ctx context.Context, list []objects.Object, p plan) er
 	if err != nil {
 		return err
 	}
-	p.print(c.env.Stderr, shownOfPlan)
+	c.showPlan(p)
 	fmt.Fprintf(c.env.Stdout, "The selectors you chose pick the following %d objects:\n%s\nGo on? [y/N]\nconfctl>", len(list), shown)
 	answer, err := c.readLine(ctx)
 	if err != nil {
@@ -48,6 +48,13 @@ func (c *confctl) confirm(ctx context.Context, list []objects.Object, p plan) er
 	return nil
 }
 
+// showPlan shows the plan on stderr, without the balancers that are silent: the
+// guard names those before it lets the change pass.
+func (c *confctl) showPlan(p plan) {
+	p.guard.silent = nil
+	p.print(c.env.Stderr, shownOfPlan)
+}
+
 // sure is what conftool wants typed before a whole directory is written.
 const sure = "Yes, I am sure of what I am doing."
 
@@ -57,7 +64,7 @@ func (c *confctl) confirmAll(ctx context.Context, where string, n, total int, p 
 	if !c.env.interactive() {
 		return fmt.Errorf("%d of %d objects in %s would be changed: that can only be confirmed at a terminal", n, total, where)
 	}
-	p.print(c.env.Stderr, shownOfPlan)
+	c.showPlan(p)
 	fmt.Fprintf(c.env.Stdout, "You are about to change %d of the %d objects in %s.\nIf that is what you want, type %q\nconfctl>", n, total, where, sure)
 	answer, err := c.readLine(ctx)
 	if err != nil {

@@ -1,10 +1,12 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -109,15 +111,18 @@ func loadEtcdrc(files []string) (map[string]any, error) {
 // nothing.
 func (rc *etcdrc) read(file string) error {
 	data, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(strings.TrimSpace(string(data))) == 0 {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	dec := yaml.NewDecoder(strings.NewReader(string(data)))
+	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
-	return dec.Decode(rc)
+	if err := dec.Decode(rc); !errors.Is(err, io.EOF) { // which an empty file is
+		return err
+	}
+	return nil
 }
 
 // endpoints returns the URLs the files name, none if they name none.

@@ -24,14 +24,14 @@ const (
 )
 
 func (c *confctl) outputFlag(flags *pflag.FlagSet) {
-	flags.VarP(&format{&c.output}, "output", "o", "`FORMAT` of get: table, json, yaml, or jsonl, conftool's line per object")
+	flags.VarP(&objectFormat{&c.output}, "output", "o", "`FORMAT` of get: table, json, yaml, or jsonl, conftool's line per object")
 }
 
-// format is the flag --output.
-type format struct{ value *string }
+// objectFormat is the flag --output of get.
+type objectFormat struct{ value *string }
 
 // String returns the format chosen.
-func (f *format) String() string {
+func (f *objectFormat) String() string {
 	if f.value == nil {
 		return ""
 	}
@@ -39,10 +39,10 @@ func (f *format) String() string {
 }
 
 // Type names the value in usage texts.
-func (f *format) Type() string { return "format" }
+func (f *objectFormat) Type() string { return "format" }
 
 // Set takes one of the formats.
-func (f *format) Set(s string) error {
+func (f *objectFormat) Set(s string) error {
 	switch s {
 	case formatTable, formatJSON, formatYAML, formatLines:
 		*f.value = s
@@ -103,7 +103,8 @@ func printTable(w io.Writer, t *objects.Type, list []objects.Object) error {
 	for _, f := range t.Fields {
 		head = append(head, f.Name)
 	}
-	table := plainTable(w, head)
+	var text strings.Builder
+	table := plainTable(&text, head)
 	for _, o := range list {
 		var row []string
 		for _, tag := range append(append([]string{}, t.Tags...), "name") {
@@ -125,7 +126,13 @@ func printTable(w io.Writer, t *objects.Type, list []objects.Object) error {
 			return err
 		}
 	}
-	return table.Render()
+	if err := table.Render(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(text.String()) {
+		fmt.Fprintln(w, strings.TrimRight(line, " \n"))
+	}
+	return nil
 }
 
 // plainTable is a table without lines, which grep and awk can read.

@@ -34,8 +34,29 @@ func (s *session) plan(ctx context.Context, muts []state.Mutation) (p plan, err 
 	if p.pools, err = s.poolLines(ctx, muts); err != nil {
 		return p, err
 	}
-	p.guard, err = s.guard(ctx, muts)
-	return p, err
+	if p.guard, err = s.preview(ctx, muts); err != nil {
+		p.guard.silent = append(p.guard.silent, fmt.Sprintf("balancers: not known: %v", oneLine{err}))
+	}
+	return p, ctx.Err()
+}
+
+// dryRun prints the plan and ends as the command would: refused where the guard
+// would refuse.
+func (s *session) dryRun(ctx context.Context, env Env, muts []state.Mutation, with care) error {
+	p, err := s.plan(ctx, muts)
+	if err != nil {
+		return err
+	}
+	p.print(env.Stdout, len(muts))
+	return s.refusal(p, with)
+}
+
+// refusal is the guard's, unless it is forced or turned off.
+func (s *session) refusal(p plan, with care) error {
+	if with.force || !s.config.Guard {
+		return nil
+	}
+	return p.guard.refusal()
 }
 
 // planned is the line of one mutation: "a/b/c/host: pooled yes => no".
@@ -63,7 +84,7 @@ func planned(m state.Mutation) (string, error) {
 
 // print writes the plan, of each kind of line no more than most.
 func (p plan) print(w io.Writer, most int) {
-	for _, lines := range [][]string{p.changes, p.pools, p.guard.lines, p.guard.refused, p.guard.silent} {
+	for _, lines := range [][]string{p.changes, p.pools, p.guard.lines, p.guard.silent} {
 		shown := lines[:min(len(lines), max(most, 1))]
 		for _, line := range shown {
 			fmt.Fprintln(w, line)

@@ -74,9 +74,11 @@ func RestartService(ctx context.Context, env Env) int {
 func restartCommand(env Env) *cobra.Command {
 	var o restartOptions
 	cmd := &cobra.Command{
-		Use:           restartProgram + " --pools POOL… {--services SERVICE… | --depool | --pool}",
-		Short:         "Restart services of a load-balanced host without losing requests",
-		Long:          restartHelp,
+		Use:   restartProgram + " --pools POOL… {--services SERVICE… | --depool | --pool}",
+		Short: "Restart services of a load-balanced host without losing requests",
+		Long:  restartHelp,
+		Example: "  restart-service --pools text-https --services nginx varnish\n" +
+			"  restart-service --pools text-https --depool --retries 10 --wait 5",
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(_ *cobra.Command, args []string) error {

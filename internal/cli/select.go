@@ -30,7 +30,8 @@ Actions:
 const selectExamples = `  confctl select name=mw1001 get
   confctl select dc=eqiad,service=https,pooled!=yes get -o table
   confctl select 'name=cp10(01|02),service=https' set/pooled=no --dry-run
-  confctl --host select name=cp1001 set/pooled=no:weight=5`
+  confctl --host select name=cp1001 set/pooled=no:weight=5
+  confctl select 'name=cp1001.*' set/pooled=yes --wait=1m`
 
 func (c *confctl) selectCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -42,8 +43,9 @@ func (c *confctl) selectCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.selectAct(cmd.Context(), args[0], args[1])
 		},
+		ValidArgsFunction: c.complete(completeSelect),
 	}
-	c.writeFlags.add(cmd.Flags())
+	c.writeFlags.add(cmd)
 	c.outputFlag(cmd.Flags())
 	return cmd
 }

@@ -61,16 +61,21 @@ func hostTags(dc, service, host string) map[string]string {
 func (c *confctl) verbCommand(v verb) *cobra.Command {
 	var host, service string
 	cmd := &cobra.Command{
-		Use:   v.name + " [--hostname HOST] [--service SERVICE]",
-		Short: v.short,
-		Args:  exactly(),
+		Use:     v.name + " [--hostname HOST] [--service SERVICE]",
+		Short:   v.short,
+		Long:    v.short + ": all its services, or the one named, as field " + v.set.Field + ".",
+		Example: "  confctl " + v.name + "\n  confctl " + v.name + " --hostname cp1001.eqiad.wmnet --service https --wait",
+		Args:    exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.verbAct(cmd.Context(), v, host, service)
 		},
 	}
-	c.writeFlags.add(cmd.Flags())
+	c.writeFlags.add(cmd)
+	c.verifyFlag(cmd)
 	cmd.Flags().StringVar(&host, "hostname", "", "`HOST` to act on; this one unless given")
 	cmd.Flags().StringVar(&service, "service", "", "`SERVICE` to act on; all of the host's unless given")
+	c.suggest(cmd, "hostname", completeHosts)
+	c.suggest(cmd, "service", completeServices)
 	return cmd
 }
 
@@ -133,22 +138,28 @@ type onHost struct {
 
 // shortcut is the program of one verb: pool [SERVICE].
 func shortcut(ctx context.Context, env Env, v verb) int {
-	h := &onHost{env: env, verb: v}
+	return execute(ctx, env, (&onHost{env: env, verb: v}).command())
+}
+
+func (h *onHost) command() *cobra.Command {
+	v := h.verb
 	h.cmd = &cobra.Command{
-		Use:   v.name + " [SERVICE]",
-		Short: v.short,
-		Long:  v.short + ": all its services, or the one named.",
-		Args:  cobra.MaximumNArgs(1),
-		RunE:  func(cmd *cobra.Command, args []string) error { return h.run(cmd.Context(), args) },
+		Use:     v.name + " [SERVICE]",
+		Short:   v.short,
+		Long:    v.short + ": all its services, or the one named.",
+		Example: "  " + v.name + "\n  " + v.name + " https --wait",
+		Args:    cobra.MaximumNArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return h.run(cmd.Context(), args) },
 	}
 	flags := h.cmd.Flags()
 	configFlags(flags)
 	flags.StringVar(&h.host, "hostname", "", "`HOST` to act on; this one unless given")
 	flags.StringVar(&h.dc, "dc", "", "only the host's services in this datacenter")
-	h.writeFlags.add(flags)
-	flags.Lookup("force").Usage = "act on services that are inactive, too, and whatever the load balancers' pools can bear"
+	flags.BoolVar(&h.force, "force", false, "act on services that are inactive, too, and where too few healthy servers would be left")
+	h.writeFlags.add(h.cmd)
+	h.verifyFlag(h.cmd)
 	flags.Bool("quiet", false, "announce nothing; nothing is announced anyway, this is for scripts")
-	return execute(ctx, env, h.cmd)
+	return h.cmd
 }
 
 func (h *onHost) run(ctx context.Context, args []string) error {
@@ -177,17 +188,18 @@ func (h *onHost) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if h.dryRun {
-		p, err := s.plan(ctx, muts)
-		p.print(h.env.Stdout, len(p.changes))
-		return err
+		return s.dryRun(ctx, h.env, muts, h.care)
 	}
-	if err := s.guarded(ctx, muts, h.force); err != nil {
+	if err := h.before(ctx, h.env, s, muts); err != nil {
 		return err
 	}
 	fmt.Fprintf(h.env.Stdout, "%s %s on %s\n", h.verb.doing, h.what(), h.host)
 	change, err := s.store.Update(ctx, s.audit, muts)
 	printChange(h.env.Stdout, change)
-	return err
+	if err != nil {
+		return err
+	}
+	return h.after(ctx, h.env, s, change)
 }
 
 // what names the services acted on.

@@ -25,15 +25,17 @@ func (c *confctl) syncCommand() *cobra.Command {
 		Short: "Create and remove objects as the files in DIR say",
 		Long: "Create the objects that the files DIR/TYPE/*.yaml name, with their type's defaults, and remove those they no " +
 			"longer name. What existing objects hold is never touched.",
-		Args: exactly("DIR"),
+		Example: "  confctl sync --dry-run conftool-data\n  confctl sync conftool-data",
+		Args:    exactly("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			run.confctl, run.dir = c, args[0]
 			return run.sync(cmd.Context())
 		},
 	}
-	c.writeFlags.add(cmd.Flags())
+	c.planFlags(cmd.Flags())
 	cmd.Flags().Lookup("dry-run").Usage = "only say what would be done"
-	cmd.Flags().Lookup("force").Usage = fmt.Sprintf("also remove objects that are pooled, or more than %d %% of a type", int(maxRemoved*100))
+	cmd.Flags().BoolVar(&c.force, "force", false,
+		fmt.Sprintf("also remove objects that are pooled, or more than %d %% of a type", int(maxRemoved*100)))
 	return cmd
 }
 

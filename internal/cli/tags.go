@@ -41,7 +41,7 @@ func (c *confctl) tagsCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return c.tags(cmd.Context(), args[0], actions) },
 	}
 	cmd.Flags().Var(&actions, "action", "`ACTION NAME`: what to do with which objects; may be given several times")
-	c.writeFlags.add(cmd.Flags())
+	c.writeFlags.add(cmd)
 	c.outputFlag(cmd.Flags())
 	return cmd
 }

@@ -16,13 +16,13 @@ func (c *confctl) undoCommand() *cobra.Command {
 		Long: "Take one change back: the fields it changed get the values they had, what it created is deleted, what it\n" +
 			"deleted is there again. Refused where somebody has changed any of those fields since; says who.\n" +
 			"An undo is a change itself and can be undone.",
-		Example: "  confctl history --limit 1\n  confctl --dry-run undo 20260102T150405.000Z-0a1b2c3d",
+		Example: "  confctl undo --dry-run 20260102T150405.000Z-0a1b2c3d\n  confctl undo --reason 'wrong host' 20260102T150405.000Z-0a1b2c3d",
 		Args:    exactly("CHANGE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.undo(cmd.Context(), args[0])
 		},
 	}
-	c.writeFlags.add(cmd.Flags())
+	c.writeFlags.add(cmd)
 	return cmd
 }
 

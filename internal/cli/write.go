@@ -5,23 +5,29 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/sluice-lb/sluice/pkg/objects"
 	"github.com/sluice-lb/sluice/pkg/state"
 )
 
-// writeFlags are the flags of every command that writes. conftool has none of
-// them, so they may stand before the mode and behind it.
+// writeFlags are the flags of every command that writes.
 type writeFlags struct {
+	care
 	dryRun bool
-	force  bool
 	reason string
 }
 
-func (w *writeFlags) add(flags *pflag.FlagSet) {
+// add adds them all to a mode.
+func (w *writeFlags) add(cmd *cobra.Command) {
+	w.planFlags(cmd.Flags())
+	w.flags(cmd)
+}
+
+// planFlags are those that may also stand before the mode.
+func (w *writeFlags) planFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&w.dryRun, "dry-run", false, "only show what would change, and what that does to the pools")
-	flags.BoolVar(&w.force, "force", false, "write even what the load balancers' pools cannot bear")
 	flags.StringVar(&w.reason, "reason", "", "`TEXT` for the history of changes: why")
 }
 
@@ -42,22 +48,24 @@ type task struct {
 }
 
 // write carries a task out: plan, question, guard, one update, its lines, its
-// announcement.
+// announcement, and the wait for the balancers.
 func (c *confctl) write(ctx context.Context, s *session, t task) error {
-	if c.dryRun || t.ask != nil {
+	if c.dryRun {
+		return errors.Join(s.dryRun(ctx, c.env, t.muts, c.care), t.outcome(nil))
+	}
+	if t.ask != nil {
 		p, err := s.plan(ctx, t.muts)
 		if err != nil {
 			return err
 		}
-		if c.dryRun {
-			p.print(c.env.Stdout, len(p.changes))
-			return t.outcome(nil)
+		if err := s.refusal(p, c.care); err != nil {
+			return err // without asking for what will not be done
 		}
 		if err := t.ask(ctx, p); err != nil {
 			return err
 		}
 	}
-	if err := s.guarded(ctx, t.muts, c.force); err != nil {
+	if err := c.before(ctx, c.env, s, t.muts); err != nil {
 		return err
 	}
 	change, err := s.store.Update(ctx, s.audit, t.muts)
@@ -70,16 +78,10 @@ func (c *confctl) write(ctx context.Context, s *session, t task) error {
 	if what := t.done(change, err); what != "" {
 		c.announce(ctx, s, what)
 	}
-	return t.outcome(err)
-}
-
-// guarded asks the guard, and refuses what it refuses unless forced.
-func (s *session) guarded(ctx context.Context, muts []state.Mutation, force bool) error {
-	if force {
-		return nil
+	if err == nil {
+		err = c.after(ctx, c.env, s, change)
 	}
-	report, err := s.guard(ctx, muts)
-	return errors.Join(err, report.refusal())
+	return t.outcome(err)
 }
 
 // done is what is announced of a change: nothing where nothing was changed, and

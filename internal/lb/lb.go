@@ -25,6 +25,8 @@ type Service struct {
 	Scheduler string
 	// OnePacket asks for one-packet scheduling (UDP only).
 	OnePacket bool
+	// Tunnel reaches the servers through IP-in-IP instead of directly.
+	Tunnel bool
 	// Threshold is the share of all listed backends, 0 to 1, that must stay
 	// healthy for another one to be taken out.
 	Threshold float64

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/signal"
 	"slices"
 	"syscall"
@@ -115,11 +116,17 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
+// Program returns the command of lbd, with all that is below it, as --help
+// shows it. It is for reading, not for running.
+func Program() *cobra.Command { return command(Env{}) }
+
 func checkCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "check-config FILE",
-		Short: "say everything that is wrong with a configuration",
-		Args:  usageArgs(cobra.ExactArgs(1)),
+		Use:     "check-config FILE",
+		Short:   "say everything that is wrong with a configuration",
+		Long:    "Say everything that is wrong with a configuration, each with its line, and the options nobody looks at.",
+		Example: "  lbd check-config /etc/pybal/pybal.conf",
+		Args:    usageArgs(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			config, err := ReadConfig(args[0], health.Validate)
 			if err != nil {
@@ -128,24 +135,53 @@ func checkCommand() *cobra.Command {
 			for _, option := range config.Ignored {
 				fmt.Fprintf(cmd.OutOrStdout(), "ignored: %s\n", option)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %d services, no errors\n", args[0], len(config.Services))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: no errors, services: %d\n", args[0], len(config.Services))
 			return nil
 		},
 	}
 }
 
 func runConfig(ctx context.Context, env Env, path string, override Plane, debug bool) error {
-	config, err := ReadConfig(path, health.Validate)
+	if override != "" && !slices.Contains([]Plane{PlaneIPVS, PlaneUserspace, PlaneDryRun}, override) {
+		return usageError{fmt.Errorf("no plane of kind %q: want ipvs, userspace or dry-run", override)}
+	}
+	read := func() (*Config, error) {
+		config, err := ReadConfig(path, health.Validate)
+		if err == nil && override != "" {
+			config.Global.Plane = override
+		}
+		return config, err
+	}
+	config, err := read()
 	if err != nil {
 		return err
 	}
-	if override != "" {
-		if !slices.Contains([]Plane{PlaneIPVS, PlaneUserspace, PlaneDryRun}, override) {
-			return usageError{fmt.Errorf("no plane of kind %q: want ipvs, userspace or dry-run", override)}
+	return Run(ctx, Options{
+		Config: config, Log: logger(env, debug), Ops: env.Stdout, Reload: reloads(ctx, read),
+	})
+}
+
+// reloads reads the configuration again on every SIGHUP, until ctx ends.
+func reloads(ctx context.Context, read func() (*Config, error)) <-chan Reloading {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	again := make(chan Reloading)
+	go func() {
+		defer signal.Stop(hup)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hup:
+			}
+			config, err := read()
+			select {
+			case again <- Reloading{config, err}:
+			case <-ctx.Done():
+			}
 		}
-		config.Global.Plane = override
-	}
-	return Run(ctx, Options{Config: config, Log: logger(env, debug), Ops: env.Stdout})
+	}()
+	return again
 }
 
 // logger logs to stderr, without a time where the journal adds one.

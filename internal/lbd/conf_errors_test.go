@@ -67,7 +67,6 @@ func TestParseConfigErrors(t *testing.T) {
 		{"no address", service("a", "ip = ::"), "f: line 3: [a] ip: :: is no address to serve"},
 		{"port zero", service("a", "port = 0"), "f: line 4: [a] port: 0 is outside 1 to 65535"},
 		{"port by name", service("a", "port = http"), `f: line 4: [a] port: "http" is not a whole number`},
-		{"tunnels", service("a", "tunneling = true"), "f: line 7: [a] tunneling: forwarding through tunnels is not supported"},
 		{"bad admin-depool", service("a", "admin-depool = yes"), `f: line 7: [a] admin-depool: "yes" is not one of guard, honour`},
 		{"same VIP", service("a") + service("b", "port = 81") + service("c"), "f: line 16: [c] port: tcp 192.0.2.1:80 is already that of [a], line 1"},
 

@@ -1,16 +1,14 @@
 package lbd
 
 import (
-	"errors"
-	"fmt"
 	"maps"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/sluice-lb/sluice/internal/lb"
+	"github.com/sluice-lb/sluice/internal/source"
 )
 
 // serviceDefaults is what [global] says about services.
@@ -34,6 +32,7 @@ func parseService(s *section, defaults serviceDefaults) (lb.Service, bool) {
 		Name:      s.name,
 		VIP:       vip,
 		OnePacket: s.boolean("ops", false),
+		Tunnel:    s.boolean("tunneling", false),
 		Threshold: s.share("depool-threshold", 0.5),
 		Admin:     s.admin(defaults.admin),
 		Monitors:  parseMonitors(s),
@@ -46,17 +45,14 @@ func parseService(s *section, defaults serviceDefaults) (lb.Service, bool) {
 	if _, set := s.required("scheduler"); set {
 		service.Scheduler = s.choice("scheduler", "", schedulers()...)
 	}
-	if source, set := s.required("config"); set {
-		service.Source = source
-		if err := checkSource(source); err != nil {
+	if from, set := s.required("config"); set {
+		service.Source = from
+		if err := source.Check(from); err != nil {
 			s.bad("config", "%v", err)
 		}
 	}
 	if service.OnePacket && service.Protocol == "tcp" {
 		s.bad("ops", "one-packet scheduling is for udp only")
-	}
-	if s.boolean("tunneling", false) {
-		s.bad("tunneling", "forwarding through tunnels is not supported")
 	}
 	return service, ok && service.Protocol != ""
 }
@@ -76,37 +72,6 @@ func parseVIP(s *section) (netip.AddrPort, bool) {
 	}
 	port, _ := s.integer("port", 0, 1, 65535)
 	return netip.AddrPortFrom(ip, uint16(port)), ok && port != 0
-}
-
-// checkSource tells whether a pool can be read from the URL.
-func checkSource(source string) error {
-	u, err := url.Parse(source)
-	if err != nil {
-		return err
-	}
-	switch u.Scheme {
-	case "etcd":
-		return checkEtcd(u)
-	case "file", "http", "https", "k8s":
-		return fmt.Errorf("%s:// sources are not supported yet", u.Scheme)
-	}
-	return fmt.Errorf("%q is not the URL of a source; write it as etcd://HOST:PORT/KEY/", source)
-}
-
-func checkEtcd(u *url.URL) error {
-	port := u.Port()
-	n, err := strconv.ParseUint(port, 10, 16)
-	switch {
-	case u.Hostname() == "":
-		return errors.New("etcd:// names no host")
-	case port != "" && (err != nil || n == 0):
-		return fmt.Errorf("%q is not a port", port)
-	case strings.Trim(u.Path, "/") == "":
-		return errors.New("etcd:// names no key")
-	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
-		return errors.New("etcd:// takes a host, a port and a key and nothing else")
-	}
-	return nil
 }
 
 // parseMonitors reads the list of monitors and their options, which are those

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/sluice-lb/sluice/internal/balancer"
@@ -28,6 +29,14 @@ type Options struct {
 	Ops io.Writer
 	// Ready, if set, is called once everything listens.
 	Ready func()
+	// Reload delivers configurations to go on with; nil means never.
+	Reload <-chan Reloading
+}
+
+// Reloading is a configuration to go on with, or why there is none.
+type Reloading struct {
+	Config *Config
+	Err    error
 }
 
 // stopTimeout bounds an orderly stop.
@@ -43,16 +52,33 @@ func Run(ctx context.Context, opts Options) error {
 		if opts.Ready != nil {
 			opts.Ready()
 		}
-		err = p.life.wait(ctx)
+		err = p.run(ctx)
 	}
 	opts.Log.Info("stopping")
 	return errors.Join(err, p.life.stop(stopTimeout))
 }
 
+// run waits for the end and reloads until then.
+func (p *program) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-p.life.failed:
+			return err
+		case r := <-p.Reload:
+			p.reload(ctx, r)
+		}
+	}
+}
+
 // program is one run of a balancer: the place where its rooms are wired.
 type program struct {
 	Options
-	life *lifecycle
+	life    *lifecycle
+	engine  *balancer.Engine
+	sources *source.Sources
+	stale   atomic.Bool // the configuration in force is not the latest one
 }
 
 // start brings the parts up in the order they depend on each other. What holds
@@ -67,7 +93,11 @@ func (p *program) start() error {
 		p.Log.Warn("option ignored", "option", option)
 	}
 	board := lbstatus.NewBoard(names...)
-	if err := p.serve(board); err != nil {
+	speaker, err := p.speaker()
+	if err != nil {
+		return err
+	}
+	if err := p.serve(board, speaker); err != nil {
 		return err
 	}
 	plane, err := openPlane(p.Config, p.Log, p.Ops)
@@ -82,19 +112,15 @@ func (p *program) start() error {
 	neighbours := balancer.Neighbours{
 		Tables: tables, Checks: checks, Connections: plane.connections, Board: board, Log: p.Log,
 	}
-	speaker, err := p.speaker()
-	if err != nil {
-		return err
-	}
 	if speaker != nil {
 		neighbours.Routes = speaker
 	}
-	engine := balancer.New(services, neighbours)
-	p.life.start("engine", engine.Run)
+	p.engine = balancer.New(services, neighbours)
+	p.life.start("engine", p.engine.Run)
 	p.life.start("verdicts", func(ctx context.Context) error {
-		return carry(ctx, checks, engine)
+		return carry(ctx, checks, p.engine)
 	})
-	if err := p.follow(engine); err != nil {
+	if err := p.follow(); err != nil {
 		return err
 	}
 	if speaker != nil {
@@ -126,29 +152,44 @@ func carry(ctx context.Context, checks *health.Runner, engine *balancer.Engine) 
 	}
 }
 
-// follow starts one task per service that hears its source.
-func (p *program) follow(engine *balancer.Engine) error {
+// follow starts to hear the source of every service.
+func (p *program) follow() error {
 	hosts, err := readHosts(p.Config.Global.HostsFile)
 	if err != nil {
 		return err
 	}
-	sources := source.New(p.Log, hosts)
-	p.life.onStop("sources", sources.Close)
+	p.sources = source.New(p.Log, hosts)
+	p.life.onStop("sources", p.sources.Close)
 	for _, svc := range p.Config.Services {
-		p.life.start("source of "+svc.Name, func(ctx context.Context) error {
-			return sources.Follow(ctx, svc, func(h lb.Heard) { engine.Hear(ctx, h) })
-		})
+		p.followOne(svc)
 	}
-	switch g := p.Config.Global; {
-	case !g.Registration.On:
+	if !p.Config.Global.Registration.On {
 		p.Log.Warn("not registered: operators' tools will not find this balancer by themselves")
-	default:
-		p.life.start("registration", func(ctx context.Context) error {
-			return sources.Register(ctx, g.Name, g.StatusURLs(), p.Config.Services)
-		})
+		return nil
 	}
+	p.register()
 	return nil
 }
+
+// register starts the task that makes the balancer known in the stores.
+func (p *program) register() {
+	global, services := p.Config.Global, p.Config.Services
+	p.life.start(registration, func(ctx context.Context) error {
+		return p.sources.Register(ctx, global.Name, global.StatusURLs(), services)
+	})
+}
+
+// registration is the name of that task.
+const registration = "registration"
+
+// followOne starts the task that hears one service's source.
+func (p *program) followOne(svc lb.Service) {
+	p.life.start(sourceTask(svc), func(ctx context.Context) error {
+		return p.sources.Follow(ctx, svc, func(h lb.Heard) { p.engine.Hear(ctx, h) })
+	})
+}
+
+func sourceTask(svc lb.Service) string { return "source of " + svc.Name }
 
 func readHosts(path string) (source.Hosts, error) {
 	if path == "" {
@@ -174,8 +215,9 @@ const (
 )
 
 // serve starts the status server on every configured address.
-func (p *program) serve(board *lbstatus.Board) error {
-	handler := routes(board, p.Config.Global.Name)
+func (p *program) serve(board *lbstatus.Board, speaker *bgp.Speaker) error {
+	peers := newBGPCollector(p.Config.Global.BGP, func() []bgp.PeerState { return speaker.Peers() })
+	handler := routes(board, p.Config.Global.Name, newRegistry(board, version(), peers, p.configStale()))
 	for _, addr := range p.Config.Global.Listen() {
 		listener, err := net.Listen("tcp", addr.String())
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -43,6 +44,19 @@ func (l *lifecycle) start(name string, run func(context.Context) error) {
 			}
 		}
 	}()
+}
+
+// end stops the named task ahead of its turn and waits for it. Only a task that
+// nothing started later depends on may end this way.
+func (l *lifecycle) end(name string) {
+	i := slices.IndexFunc(l.tasks, func(t *task) bool { return t.name == name })
+	if i < 0 {
+		return
+	}
+	t := l.tasks[i]
+	l.tasks = slices.Delete(l.tasks, i, i+1)
+	t.cancel()
+	<-t.done
 }
 
 // onStop runs fn when its turn to stop comes.

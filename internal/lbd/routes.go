@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/sluice-lb/sluice/pkg/lbstatus"
@@ -15,10 +16,10 @@ import (
 // routes is everything the status server answers: the metrics, the page for
 // people, and the two dialects for programs. "/" is the page for a browser; for
 // anyone else it is what PyBal answers there, not found.
-func routes(board *lbstatus.Board, name string) http.Handler {
+func routes(board *lbstatus.Board, name string, registry *prometheus.Registry) http.Handler {
 	status := lbstatus.Handler(board)
 	page := pageHandler(board, name)
-	metrics := metricsHandler(board)
+	metrics := metricsHandler(registry)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch path := r.URL.Path; {
 		case path == "/metrics" || strings.HasPrefix(path, "/metrics/"):
@@ -34,8 +35,7 @@ func routes(board *lbstatus.Board, name string) http.Handler {
 // metricsType is the only form served, whatever is asked for, as in PyBal.
 const metricsType = "text/plain; version=0.0.4; charset=utf-8"
 
-func metricsHandler(board *lbstatus.Board) http.Handler {
-	registry := newRegistry(board, version())
+func metricsHandler(registry *prometheus.Registry) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")

@@ -35,7 +35,7 @@ func TestPage(t *testing.T) {
 		page, _ := render(t, "lb1.example", board)
 		for _, want := range []string{
 			"<title>(3) lb1.example</title>", `<meta http-equiv="refresh" content="2"/>`,
-			"3 pools, 4 servers, 2000-01-01 00:00:01 UTC", "3 of 3 pools need attention",
+			"pools: 3, servers: 4, 2000-01-01 00:00:01 UTC", "3 of 3 pools need attention",
 			`<h2>web_80 <small>tcp 192.0.2.1:80</small></h2>`, "2 of 4", "50 %, one more may go; held 3 times",
 			"applied 41, seen 42 ⏳ behind", "heard 1.5s ago", "Down but in the table: cp2.example.",
 			"✓ up", "✗ down</span> <span class=\"why\">connection refused</span>", "? unknown", "● pooled", "○ not pooled", "⚠ held",

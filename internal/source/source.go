@@ -10,8 +10,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"strings"
 	"sync"
 
 	"github.com/sluice-lb/sluice/internal/lb"
@@ -32,16 +30,10 @@ func New(log *slog.Logger, hosts Hosts) *Sources {
 	return &Sources{log: log, hosts: hosts, stores: map[string]*state.Store{}}
 }
 
-// Check tells whether a source URL could be followed, without trying it.
-func Check(source string) error {
-	_, _, err := parseEtcd(source)
-	return err
-}
-
 // Follow follows one service's source until ctx ends and calls emit, never
 // concurrently, with everything it hears.
 func (s *Sources) Follow(ctx context.Context, svc lb.Service, emit func(lb.Heard)) error {
-	endpoint, prefix, err := parseEtcd(svc.Source)
+	endpoint, prefix, err := parse(svc.Source)
 	if err != nil {
 		return fmt.Errorf("service %s: %w", svc.Name, err)
 	}
@@ -84,24 +76,4 @@ func (s *Sources) store(endpoint string) (*state.Store, error) {
 		s.stores[endpoint] = store
 	}
 	return store, err
-}
-
-// parseEtcd splits etcd://HOST[:PORT]/KEY/ into a client URL and a key prefix.
-// The port defaults to 2379, as in PyBal.
-func parseEtcd(source string) (endpoint, prefix string, err error) {
-	u, err := url.Parse(source)
-	if err != nil {
-		return "", "", fmt.Errorf("source %q: %w", source, err)
-	}
-	if u.Scheme != "etcd" {
-		return "", "", fmt.Errorf("source %q: no source of kind %q, want etcd://HOST:PORT/KEY/", source, u.Scheme)
-	}
-	key := strings.Trim(u.Path, "/")
-	if u.Hostname() == "" || key == "" {
-		return "", "", fmt.Errorf("source %q: want etcd://HOST:PORT/KEY/", source)
-	}
-	if u.Port() == "" {
-		u.Host += ":2379"
-	}
-	return "http://" + u.Host, "/" + key + "/", nil
 }

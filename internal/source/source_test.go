@@ -110,17 +110,20 @@ func TestCheckRefusesOtherURLs(t *testing.T) {
 	for url, want := range map[string]string{
 		"etcd://127.0.0.1:2379/a/b/": "",
 		"etcd://etcd.example/a":      "",
-		"file:///etc/pool":           `no source of kind "file"`,
-		"etcd:///a/b":                "want etcd://HOST:PORT/KEY/",
-		"etcd://h:2379/":             "want etcd://HOST:PORT/KEY/",
+		"file:///etc/pool":           "file:// sources are not supported yet",
+		"pool":                       `"pool" is not the URL of a source`,
+		"etcd:///a/b":                "etcd:// names no host",
+		"etcd://h:2379/":             "etcd:// names no key",
 		"etcd://h:x/a":               "invalid port",
+		"etcd://h:70000/a":           `"70000" is not a port`,
+		"etcd://u:p@h/a":             "and nothing else",
 	} {
 		err := Check(url)
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %q", url, err, want)
 		}
 	}
-	if e, p, _ := parseEtcd("etcd://etcd.example/a/b/"); e != "http://etcd.example:2379" || p != "/a/b/" {
+	if e, p, _ := parse("etcd://etcd.example/a/b/"); e != "http://etcd.example:2379" || p != "/a/b/" {
 		t.Errorf("endpoint %s, prefix %s", e, p)
 	}
 }

@@ -83,10 +83,10 @@ type Procedure struct {
 	Log *slog.Logger
 }
 
-// objectsIn returns the host's objects in the pools that have this pooled
-// value now, each once, in the order of the pools.
-func (p *Procedure) objectsIn(ctx context.Context, pooled string) ([]objects.Object, error) {
-	var all []objects.Object
+// objects returns the host's objects in the pools, those that say yes and those
+// that say no, each once, in the order of the pools. Inactive ones are nobody's
+// business here.
+func (p *Procedure) objects(ctx context.Context) (yes, no []objects.Object, err error) {
 	asked := map[[2]string]bool{}
 	for _, e := range p.Pools {
 		tags := [2]string{e.Cluster, e.Service}
@@ -96,21 +96,23 @@ func (p *Procedure) objectsIn(ctx context.Context, pooled string) ([]objects.Obj
 		asked[tags] = true
 		o, ok, err := p.object(ctx, e)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if !ok {
 			p.Log.Warn(fmt.Sprintf("pool %s: no object dc=%s,cluster=%s,service=%s,name=%s", e.Pool, p.DC, e.Cluster, e.Service, p.Host))
 			continue
 		}
 		v, err := o.Value("pooled")
-		if err != nil {
-			return nil, err
-		}
-		if v == pooled {
-			all = append(all, o)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case v == "yes":
+			yes = append(yes, o)
+		case v == "no":
+			no = append(no, o)
 		}
 	}
-	return all, nil
+	return yes, no, nil
 }
 
 // object reads the host's object in one pool.

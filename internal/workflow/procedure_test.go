@@ -55,28 +55,73 @@ func TestRestart(t *testing.T) {
 		"restart a.service at web=no api=no", "restart b.service at web=no api=no", writeYes, "verify")
 }
 
-// TestRestartOnePoolOnly: what was not pooled is neither written nor asked
-// about, neither before nor after.
+// TestRestartOnePoolOnly: what was not pooled is not written, neither before
+// nor after; what is inactive is not even asked about.
 func TestRestartOnePoolOnly(t *testing.T) {
-	for _, other := range []string{"no", "inactive"} {
+	for other, balancer := range map[string]lbverify.Balancer{"no": {}, "inactive": dead} {
 		t.Run(other, func(t *testing.T) {
 			s := newSite(t)
 			s.set("api", "h1", "pooled", other)
 			p := s.procedure(s.balancer("lvs1", obedient))
-			p.Pools[1].Balancers = []lbverify.Balancer{{Name: "dead", URL: "http://127.0.0.1:1"}}
+			events := []string{"write dc1/c/web/h1=no", "verify",
+				"restart a.service at web=no api=" + other, "write dc1/c/web/h1=yes", "verify"}
+			if balancer.Name != "" {
+				p.Pools[1].Balancers = []lbverify.Balancer{balancer}
+			} else {
+				events = append([]string{"verify"}, events...)
+			}
 			err := p.Restart(t.Context(), []string{"a.service"})
-			s.want(err, nil, "web=yes api="+other, "write dc1/c/web/h1=no", "verify",
-				"restart a.service at web=no api="+other, "write dc1/c/web/h1=yes", "verify")
+			s.want(err, nil, "web=yes api="+other, events...)
 		})
 	}
 }
+
+// dead is a balancer that is not there.
+var dead = lbverify.Balancer{Name: "dead", URL: "http://127.0.0.1:1"}
 
 func TestRestartOfDepooledHost(t *testing.T) {
 	s := newSite(t)
 	s.set("web", "h1", "pooled", "no")
 	s.set("api", "h1", "pooled", "inactive")
-	err := s.procedure(lbverify.Balancer{Name: "dead", URL: "http://127.0.0.1:1"}).Restart(t.Context(), []string{"a.service"})
-	s.want(err, nil, "web=no api=inactive", "restart a.service at web=no api=inactive")
+	err := s.procedure(s.balancer("lvs1", obedient)).Restart(t.Context(), []string{"a.service"})
+	s.want(err, nil, "web=no api=inactive", "verify", "restart a.service at web=no api=inactive")
+}
+
+func TestRestartOfInactiveHostAsksNobody(t *testing.T) {
+	s := newSite(t)
+	s.set("web", "h1", "pooled", "inactive")
+	s.set("api", "h1", "pooled", "inactive")
+	err := s.procedure(dead).Restart(t.Context(), []string{"a.service"})
+	s.want(err, nil, "web=inactive api=inactive", "restart a.service at web=inactive api=inactive")
+}
+
+// TestDepoolFoundInTheStoreIsNotTrusted: a host that says no may be held by the
+// threshold, or left behind by a run that could not verify it. The second run
+// must not restart what the first one rightly did not.
+func TestDepoolFoundInTheStoreIsNotTrusted(t *testing.T) {
+	for name, p := range map[string]func(*site) *Procedure{
+		"held": func(s *site) *Procedure { return s.procedure(s.balancer("lvs1", holding)).impatient() },
+		"dead": func(s *site) *Procedure { return s.procedure(dead).impatient() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			s.set("web", "h1", "pooled", "no")
+			s.set("api", "h1", "pooled", "no")
+			err := p(s).Restart(t.Context(), []string{"a.service"})
+			if !errors.Is(err, ErrUnconfirmed) {
+				t.Errorf("restart: %v, want %v", err, ErrUnconfirmed)
+			}
+			wantText(t, err, "pooled=no already: dc1/c/web/h1, dc1/c/api/h1; nothing was written; nothing was restarted")
+			if err := p(s).Depool(t.Context()); !errors.Is(err, ErrUnconfirmed) {
+				t.Errorf("depool: %v, want %v", err, ErrUnconfirmed)
+			}
+			for _, event := range s.happened() {
+				if strings.HasPrefix(event, "restart") {
+					t.Errorf("%s", event)
+				}
+			}
+		})
+	}
 }
 
 func TestForceWritesNothing(t *testing.T) {

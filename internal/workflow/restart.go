@@ -12,22 +12,24 @@ import (
 )
 
 // Restart takes the host out of its pools, restarts the units, and brings it
-// back: into those pools it was taken out of, and no others. A host that is
-// pooled nowhere is restarted directly. It stops at the first doubt: a depool
-// that is not confirmed by every balancer restarts nothing, a unit that does
-// not come up is not repooled.
+// back: into those pools it was taken out of, and no others. It stops at the
+// first doubt: a depool that is not confirmed by every balancer restarts
+// nothing, be it this run's or one found in the store, which may be held by the
+// threshold or left behind by a run that could not verify it; a unit that does
+// not come up is not repooled. Only a host that is in none of the pools, or
+// inactive in all, is restarted directly.
 func (p *Procedure) Restart(ctx context.Context, units []string) error {
-	objs, err := p.objectsIn(ctx, "yes")
+	objs, out, err := p.objects(ctx)
 	if err != nil {
 		return err
+	}
+	mine, err := p.ensureOut(ctx, objs, out)
+	if err != nil {
+		return fmt.Errorf("depool: %w; nothing was restarted", err)
 	}
 	if len(objs) == 0 {
 		p.Log.Info(fmt.Sprintf("%s is pooled nowhere: restarting directly", p.Host))
 		return p.restart(ctx, units)
-	}
-	mine, err := p.takeOut(ctx, objs)
-	if err != nil {
-		return fmt.Errorf("depool: %w; nothing was restarted", err)
 	}
 	if p.Grace > 0 {
 		p.Log.Info(fmt.Sprintf("waiting %s for requests under way", p.Grace))
@@ -66,25 +68,47 @@ func (p *Procedure) Force(ctx context.Context, units []string) error {
 	return p.restart(ctx, units)
 }
 
-// Depool takes the host out of the pools it is in.
+// Depool takes the host out of the pools it is in, and makes sure of those it
+// was out of already.
 func (p *Procedure) Depool(ctx context.Context) error {
-	objs, err := p.objectsIn(ctx, "yes")
+	objs, out, err := p.objects(ctx)
 	if err != nil {
 		return err
 	}
 	if len(objs) == 0 {
 		p.Log.Info(fmt.Sprintf("%s is already depooled", p.Host))
-		return nil
 	}
-	if _, err := p.takeOut(ctx, objs); err != nil {
+	if _, err := p.ensureOut(ctx, objs, out); err != nil {
 		return fmt.Errorf("depool: %w", err)
 	}
 	return nil
 }
 
+// ensureOut has every balancer confirm those already out, and then depools objs
+// and has that confirmed. It returns the objects it altered.
+func (p *Procedure) ensureOut(ctx context.Context, objs, out []objects.Object) ([]objects.Object, error) {
+	if len(out) > 0 {
+		if err := p.verify(ctx, p.touched(out), lbverify.Out, latest(out)); err != nil {
+			return nil, fmt.Errorf("%w; pooled=no already: %s; nothing was written", err, keys(out))
+		}
+	}
+	if len(objs) == 0 {
+		return nil, nil
+	}
+	return p.takeOut(ctx, objs)
+}
+
+// latest is the revision at which all objects are as they are.
+func latest(objs []objects.Object) (revision int64) {
+	for _, o := range objs {
+		revision = max(revision, o.Revision)
+	}
+	return revision
+}
+
 // Pool brings the host into the pools that say no. Inactive ones stay so.
 func (p *Procedure) Pool(ctx context.Context) error {
-	objs, err := p.objectsIn(ctx, "no")
+	_, objs, err := p.objects(ctx)
 	if err != nil {
 		return err
 	}

@@ -23,11 +23,28 @@ type slot struct {
 // NewBoard returns a board for these pools, in this order. Each starts with an
 // empty report: nothing seen, nothing applied.
 func NewBoard(pools ...string) *Board {
-	b := &Board{order: pools, pools: make(map[string]*slot, len(pools))}
-	for _, name := range pools {
-		b.pools[name] = &slot{report: Report{Pool: name}, changed: make(chan struct{})}
-	}
+	b := &Board{}
+	b.SetPools(pools...)
 	return b
+}
+
+// SetPools says which pools there are from now on, in this order. Those that
+// stay keep their reports; new ones begin empty; whoever waits for one that is
+// gone learns that.
+func (b *Board) SetPools(pools ...string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	old := b.pools
+	b.order, b.pools = pools, make(map[string]*slot, len(pools))
+	for _, name := range pools {
+		if b.pools[name] = old[name]; old[name] == nil {
+			b.pools[name] = &slot{report: Report{Pool: name}, changed: make(chan struct{})}
+		}
+		delete(old, name)
+	}
+	for _, gone := range old {
+		close(gone.changed)
+	}
 }
 
 // Publish replaces the report of its pool and wakes those who wait for it. A
@@ -45,7 +62,11 @@ func (b *Board) Publish(r Report) {
 }
 
 // Pools returns the names of the pools, in the order of the configuration.
-func (b *Board) Pools() []string { return b.order }
+func (b *Board) Pools() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.order
+}
 
 // Report returns the pool's latest report, and false for an unknown pool.
 func (b *Board) Report(pool string) (Report, bool) {

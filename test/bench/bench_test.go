@@ -45,8 +45,14 @@ func BenchmarkRoad(b *testing.B) {
 	w.stage(b, "change-to-confirmed-by-20", floor, w.changeToConfirmed(b))
 }
 
+// metric is one more figure to print beside a stage's own.
+type metric struct {
+	unit  string
+	value float64
+}
+
 // stage runs one measurement b.N times and returns its median.
-func (w *world) stage(b *testing.B, name string, floor time.Duration, once func(i int)) (median time.Duration) {
+func (w *world) stage(b *testing.B, name string, floor time.Duration, once func(i int), more ...metric) (median time.Duration) {
 	b.Run(name, func(b *testing.B) {
 		var took []time.Duration
 		for i := 0; b.Loop(); i++ {
@@ -61,6 +67,9 @@ func (w *world) stage(b *testing.B, name string, floor time.Duration, once func(
 		if floor > 0 {
 			b.ReportMetric(float64(median)/float64(floor), "x-raw")
 		}
+		for _, m := range more {
+			b.ReportMetric(m.value, m.unit)
+		}
 	})
 	return median
 }
@@ -72,7 +81,8 @@ type world struct {
 	balancers []lbverify.Balancer
 }
 
-func newWorld(b *testing.B) *world {
+// newStore is a world with a store and nothing else.
+func newStore(b *testing.B) *world {
 	etcd, err := devetcd.Start(devetcd.Options{})
 	check(b, err)
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{etcd.Endpoint()}, Logger: zap.NewNop()})
@@ -81,16 +91,21 @@ func newWorld(b *testing.B) *world {
 		_ = client.Close()
 		_ = etcd.Close()
 	})
+	return &world{etcd: etcd, client: client}
+}
+
+func newWorld(b *testing.B) *world {
+	w := newStore(b)
 	for i := 1; i <= servers; i++ {
 		l, err := net.Listen("tcp", fmt.Sprintf("127.92.1.%d:18080", i))
 		check(b, err)
 		server := &http.Server{}
 		go func() { _ = server.Serve(l) }()
 		b.Cleanup(func() { _ = server.Close() })
-		_, err = client.Put(b.Context(), prefix+host(i), `{"weight": 10, "pooled": "yes"}`)
+		_, err = w.client.Put(b.Context(), prefix+host(i), `{"weight": 10, "pooled": "yes"}`)
 		check(b, err)
 	}
-	return &world{etcd: etcd, client: client}
+	return w
 }
 
 func host(i int) string { return fmt.Sprintf("127.92.1.%d", i) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/osrg/gobgp/v4/pkg/server"
 	"github.com/rogpeppe/go-internal/testscript"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -34,6 +36,13 @@ import (
 //	fetch URL FILE [HEADER…]         GET or METHOD:URL once; status line, chosen
 //	                                 headers and body go to FILE
 //	spread URL N                     N requests; the distinct bodies to stdout
+//	router ADDR                      a BGP router at ADDR:1790, AS 64601
+//	[!] route PREFIX                 wait until the router has (has not) the route
+//	lbd FILE                         run lbd on the userspace plane with that
+//	                                 configuration, its log in lbd.log
+//	signal HUP|TERM                  send it to that lbd; TERM waits for its end
+//	members NAME…                    wait until exactly these balancers live
+//	exits N PROGRAM ARG…             run a program that must exit N
 //	expand FILE                      expand $NET, $ETCD, $WORK in FILE
 //	changeid FILE NAME               set $NAME to the first change's ID in FILE,
 //	                                 the output of history -o jsonl
@@ -45,32 +54,38 @@ import (
 //	hush NAME                        end it as Ctrl-C does; it must exit with 0
 //	expect FILE GOLDEN               compare lines of a watch, times and IDs aside
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
-	return map[string]func(*testscript.TestScript, bool, []string){
+	all := operatorCommands()
+	maps.Copy(all, historyCommands())
+	maps.Copy(all, map[string]func(*testscript.TestScript, bool, []string){
 		"etcd":     func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).etcd(ts, a[0]) },
 		"key":      func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).put(ts, a[0], a[1]) },
 		"backends": func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).backends(ts, a[0]) },
 		"backend":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).behave(ts, a[0], a[1]) },
 		"fakelb":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).fakeLB(ts, a[0], a[1]) },
+		"members":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).members(ts, a) },
+		"exits":    exits,
 		"await":    await,
 		"fetch":    fetch,
 		"spread":   spread,
 		"expand":   expand,
-		"changeid": changeID,
-		"record":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).record(ts, a[0], a[1]) },
-		"compact":  func(ts *testscript.TestScript, _ bool, _ []string) { worldOf(ts).compact(ts) },
-		"listen":   listen,
-		"heard":    heard,
-		"hush":     hush,
-		"expect":   expect,
-	}
+		"lbd":      func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).startLBD(ts, a[0]) },
+		"signal":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).signal(ts, a[0]) },
+		"router":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).startRouter(ts, a[0]) },
+		"route":    func(ts *testscript.TestScript, neg bool, a []string) { worldOf(ts).awaitRoute(ts, neg, a[0]) },
+	})
+	return all
 }
 
 // world is what surrounds the programs in one script.
 type world struct {
 	net, dir string
 	store    *exec.Cmd
+	lbd      *exec.Cmd
 	servers  map[string]*backend
+	router   *server.BgpServer
 	fakes    []io.Closer
+	bot      *bot
+	marked   int64 // a revision of the store
 	// listeners are the programs beside the script, by name.
 	listeners map[string]*listener
 }
@@ -82,6 +97,10 @@ func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*w
 func (w *world) etcdAddr() string { return w.net + ".200:2379" }
 
 func (w *world) close() {
+	if w.lbd != nil {
+		_ = w.lbd.Process.Kill()
+		_ = w.lbd.Wait()
+	}
 	if w.store != nil {
 		_ = w.store.Process.Kill()
 		_, _ = w.store.Process.Wait()
@@ -91,6 +110,9 @@ func (w *world) close() {
 	}
 	for _, f := range w.fakes {
 		_ = f.Close()
+	}
+	if w.router != nil {
+		w.router.Stop()
 	}
 }
 
@@ -147,6 +169,25 @@ func (w *world) put(ts *testscript.TestScript, key, value string) {
 	defer cancel()
 	_, err := client.Put(ctx, "/conftool/v1/"+key, value)
 	ts.Check(err)
+}
+
+// startLBD runs lbd where a script has to send it more than SIGINT.
+func (w *world) startLBD(ts *testscript.TestScript, config string) {
+	log, err := os.Create(ts.MkAbs("lbd.log"))
+	ts.Check(err)
+	defer log.Close()
+	program := filepath.Join(filepath.SplitList(ts.Getenv("PATH"))[0], "lbd")
+	w.lbd = exec.Command(program, "--config", ts.MkAbs(config), "--plane", "userspace")
+	w.lbd.Stderr = log
+	ts.Check(w.lbd.Start())
+}
+
+func (w *world) signal(ts *testscript.TestScript, name string) {
+	ts.Check(w.lbd.Process.Signal(map[string]os.Signal{"HUP": syscall.SIGHUP, "TERM": syscall.SIGTERM}[name]))
+	if name == "TERM" {
+		ts.Check(w.lbd.Wait())
+		w.lbd = nil
+	}
 }
 
 // backend is one web server whose answers a script chooses.
