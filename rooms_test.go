@@ -39,28 +39,29 @@ var rooms = map[string][]string{
 	"internal/systemd":             {},
 	"internal/workflow":            {"pkg/objects", "pkg/state", "pkg/lbstatus", "pkg/lbverify"},
 	"internal/health":              {"internal/lb"},
-	"internal/source":              {"internal/lb", "pkg/objects", "pkg/state"}, // the only bridge
+	"internal/poolfile":            {"internal/literal"},
+	"internal/source":              {"internal/lb", "internal/poolfile", "pkg/objects", "pkg/state"}, // the only bridge
 	"internal/balancer":            {"internal/lb", "internal/coordinator", "internal/dataplane", "internal/bgp", "pkg/lbstatus"},
 	"internal/dataplane/ipvs":      {"internal/dataplane"},
 	"internal/dataplane/userspace": {"internal/dataplane"},
 	"internal/dataplane/planetest": {"internal/dataplane"},
 
 	// L3: programs.
-	"internal/cli": {"pkg/objects", "pkg/state", "pkg/lbstatus", "pkg/lbverify", "internal/workflow", "internal/systemd", "schema"},
+	"internal/cli": {"pkg/objects", "pkg/state", "pkg/lbstatus", "pkg/lbverify", "internal/workflow", "internal/systemd", "internal/poolfile", "schema"},
 	"internal/lbd": {
 		"internal/lb", "internal/source", "internal/health", "internal/balancer", "internal/bgp",
-		"internal/dataplane", "internal/dataplane/ipvs", "internal/dataplane/userspace", "internal/lbd/literal", "pkg/lbstatus",
+		"internal/dataplane", "internal/dataplane/ipvs", "internal/dataplane/userspace", "internal/literal", "pkg/lbstatus",
 	},
-	"internal/lbd/literal": {},
-	"cmd/confctl":          {"internal/cli"},
-	"cmd/pool":             {"internal/cli"},
-	"cmd/depool":           {"internal/cli"},
-	"cmd/drain":            {"internal/cli"},
-	"cmd/decommission":     {"internal/cli"},
-	"cmd/restart-service":  {"internal/cli"},
-	"cmd/lbd":              {"internal/lbd"},
-	"cmd/manpages":         {"internal/cli", "internal/lbd"},
-	"cmd/sandbox":          {"internal/lbd", "internal/devetcd", "internal/health", "pkg/lbstatus", "pkg/objects", "pkg/state"},
+	"internal/literal":    {},
+	"cmd/confctl":         {"internal/cli"},
+	"cmd/pool":            {"internal/cli"},
+	"cmd/depool":          {"internal/cli"},
+	"cmd/drain":           {"internal/cli"},
+	"cmd/decommission":    {"internal/cli"},
+	"cmd/restart-service": {"internal/cli"},
+	"cmd/lbd":             {"internal/lbd"},
+	"cmd/manpages":        {"internal/cli", "internal/lbd"},
+	"cmd/sandbox":         {"internal/lbd", "internal/devetcd", "internal/health", "pkg/lbstatus", "pkg/objects", "pkg/state"},
 }
 
 // forbidden lists what must not be linked into a program, however indirectly.

@@ -176,6 +176,29 @@ func TestQuietRaisesTheRevisionAndTroubleDoesNot(t *testing.T) {
 	})
 }
 
+// What was heard before the start is as old as it is.
+func TestKeptPoolIsReportedWithItsAge(t *testing.T) {
+	run(t, dataplane.NewMemory(nil, dataplane.Hooks{}), func(r *rig) {
+		kept := pool(10, "s1 10")
+		r.engine.Hear(r.ctx, lb.Heard{Service: web.Name, Pool: kept, Revision: 10, At: time.Now().Add(-time.Hour), Err: "etcd is gone; kept"})
+		synctest.Wait()
+		rep := r.report()
+		if rep.Seen != 10 || rep.Applied != 10 || !rep.Source.Stale || rep.Source.Age != 3600 || rep.Source.Revisions != lbstatus.StoreRevisions {
+			t.Errorf("kept: %+v", rep)
+		}
+		r.wantTable("s1 10")
+		r.hear(12, "s2 10")
+		if rep := r.report(); rep.Applied != 12 || rep.Source.Stale || rep.Source.Age != 0 {
+			t.Errorf("heard: %+v", rep)
+		}
+	})
+	local := web
+	local.LocalRevisions = true
+	if s := newService(local); s.report(false).Source.Revisions != lbstatus.LocalRevisions {
+		t.Errorf("local: %+v", s.report(false).Source)
+	}
+}
+
 func TestRoutesFollowTheAppliedTable(t *testing.T) {
 	var refuse atomic.Bool
 	refuse.Store(true)

@@ -45,16 +45,24 @@ func newService(spec lb.Service) *service {
 	return &service{
 		spec:     spec,
 		id:       dataplane.ServiceID{Protocol: dataplane.Protocol(spec.Protocol), VIP: spec.VIP},
-		source:   lbstatus.SourceStatus{URL: spec.Source},
+		source:   lbstatus.SourceStatus{URL: spec.Source, Revisions: revisions(spec)},
 		verdicts: lb.Verdicts{},
 	}
+}
+
+// revisions says whose count the revisions of the service's pools are.
+func revisions(spec lb.Service) lbstatus.Revisions {
+	if spec.LocalRevisions {
+		return lbstatus.LocalRevisions
+	}
+	return lbstatus.StoreRevisions
 }
 
 // respecify takes over a new specification of the same address. A pool from
 // another source has to be heard anew; until then the last one serves.
 func (s *service) respecify(spec lb.Service) {
 	if spec.Source != s.spec.Source {
-		s.source = lbstatus.SourceStatus{URL: spec.Source}
+		s.source = lbstatus.SourceStatus{URL: spec.Source, Revisions: revisions(spec)}
 		s.seen, s.revision = 0, 0
 		if s.pool != nil {
 			pool := *s.pool
@@ -82,7 +90,9 @@ func (s *service) listen(h lb.Heard, now time.Time) {
 	s.source.Error = h.Err
 	if h.Revision != 0 {
 		s.seen = h.Revision
-		s.source.Heard = now
+		if s.source.Heard = h.At; h.At.IsZero() {
+			s.source.Heard = now
+		}
 	}
 	if h.Revision == 0 || h.Pool != nil || h.Err != "" || s.assigned == nil {
 		return

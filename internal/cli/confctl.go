@@ -62,6 +62,7 @@ func (c *confctl) command() *cobra.Command {
 	c.root.AddCommand(c.selectCommand(), c.tagsCommand(), c.syncCommand())
 	c.root.AddCommand(c.historyCommand(), c.showChangeCommand(), c.undoCommand(), c.watchCommand())
 	c.root.AddCommand(c.verifyCommand(), c.statusCommand(), c.balancersCommand())
+	c.root.AddCommand(c.generateCommand())
 	for _, v := range verbs() {
 		c.root.AddCommand(c.verbCommand(v))
 	}

@@ -23,10 +23,10 @@ func BenchmarkFetch(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	dial := New(quiet()).dial
+	fetch, p := c.check.(fetchCheck), probeOf(server.addr, nil)
 	b.ReportAllocs()
 	for b.Loop() {
-		if r := c.(fetchCheck).once(context.Background(), server.addr, dial); r.state != lb.Up {
+		if r := fetch.once(context.Background(), p, fetch.look); r.state != lb.Up {
 			b.Fatalf("result %v %q", r.state, r.reason)
 		}
 	}

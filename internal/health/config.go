@@ -17,22 +17,33 @@ func Validate(m lb.Monitor) error {
 	return err
 }
 
-// compile turns a configured monitor into a check.
-func compile(m lb.Monitor) (check, error) {
+// compile turns a configured monitor into one that is ready to run.
+func compile(m lb.Monitor) (monitor, error) {
 	o := options{values: m.Options}
-	var c check
+	ready := monitor{kind: m.Kind}
 	switch m.Kind {
 	case "IdleConnection":
-		c = newIdle(&o)
+		ready.check = newIdle(&o)
 	case "ProxyFetch":
-		c = newFetch(&o)
+		ready.check = newFetch(&o)
+	case "DNSQuery":
+		ready.check = newDNS(&o)
+	case "UDP":
+		ready.check = newUDP(&o)
+	case "RunCommand":
+		ready.check = newCommand(&o)
+	case "GRPCHealth":
+		ready.check = newGRPC(&o)
+	case "TCPConnect":
+		ready.check = newConnect(&o)
 	default:
-		return nil, fmt.Errorf("monitor %q: unknown kind", m.Kind)
+		return monitor{}, fmt.Errorf("monitor %q: unknown kind", m.Kind)
 	}
+	ready.rise, ready.fall = o.count("rise"), o.count("fall")
 	if o.err != nil {
-		return nil, fmt.Errorf("monitor %s: %w", m.Kind, o.err)
+		return monitor{}, fmt.Errorf("monitor %s: %w", m.Kind, o.err)
 	}
-	return c, nil
+	return ready, nil
 }
 
 // options reads a monitor's options and keeps the first error.
@@ -103,6 +114,9 @@ func (o *options) whole(name string, otherwise, least, most int) int {
 	}
 	return n
 }
+
+// count returns how many results in a row rise or fall asks for.
+func (o *options) count(name string) int { return o.whole(name, 1, 1, 1000) }
 
 // yes returns an option that is a yes or a no, in PyBal's words for them.
 func (o *options) yes(name string, otherwise bool) bool {

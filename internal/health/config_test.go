@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/miekg/dns"
+
 	"github.com/sluice-lb/sluice/internal/lb"
 )
 
@@ -40,8 +42,49 @@ func TestValidate(t *testing.T) {
 		{monitorOf("ProxyFetch", "url", page, "interval", "1e300"), "option interval"},
 		{monitorOf("ProxyFetch", "url", page, "interval", "1", "interval", "2"), "option interval: 2 values"},
 		{monitorOf("ProxyFetch", "url", page, "http_status", "2xx"), "option http_status"},
+		{monitorOf("ProxyFetch", "url", page, "http_status", "200, 204,404-410"), ""},
+		{monitorOf("ProxyFetch", "url", page, "http_status", "200", "http_status", "300-399"), ""},
+		{monitorOf("ProxyFetch", "url", page, "http_status", ""), "option http_status"},
+		{monitorOf("ProxyFetch", "url", page, "http_status", "200,"), "option http_status"},
+		{monitorOf("ProxyFetch", "url", page, "http_status", "204-200"), "option http_status"},
+		{monitorOf("ProxyFetch", "url", page, "http_status", "200-999"), "option http_status"},
+		{monitorOf("ProxyFetch", "url", page, "http_status", "+200"), "option http_status"},
+		{monitorOf("ProxyFetch", "url", page, "host", "a.example:81"), ""},
+		{monitorOf("ProxyFetch", "url", page, "host", "[2001:db8::1]"), ""},
+		{monitorOf("ProxyFetch", "url", page, "host", "a/b"), "host"},
+		{monitorOf("ProxyFetch", "url", page, "host", "a b"), "host"},
+		{monitorOf("ProxyFetch", "url", page, "host", "user@a"), "host"},
+		{monitorOf("ProxyFetch", "url", page, "host", "a\r\nX: y"), "host"},
+		{monitorOf("ProxyFetch", "url", page, "header", "Server"), "option header"},
+		{monitorOf("ProxyFetch", "url", page, "header", "Ser ver: x"), "option header"},
+		{monitorOf("ProxyFetch", "url", page, "header", "Server: ("), "option header"},
+		{monitorOf("ProxyFetch", "url", page, "header", "Server: ^x", "header", "etag:"), ""},
+		{monitorOf("ProxyFetch", "url", page, "body", "["), "option body"},
+		{monitorOf("ProxyFetch", "url", page, "max_failures", "1"), "option max_failures"},
+		{monitorOf("ProxyFetch", "url", page, "url", page, "max_failures", "1"), "option max_failures"},
+		{monitorOf("ProxyFetch", "url", page, "url", page, "max_failures", "1", "check_all", "yes"), ""},
+		{monitorOf("ProxyFetch", "url", page, "url", page, "max_failures", "2", "check_all", "yes"), "option max_failures"},
+		{monitorOf("ProxyFetch", "url", "https://a.example/", "tls-verify", "no", "tls-ca", "/no/such"), "option tls-ca"},
+		{monitorOf("ProxyFetch", "url", "https://a.example/", "tls-ca", "/no/such/file"), "no such file"},
+		{monitorOf("ProxyFetch", "url", "https://a.example/", "tls-ca", "/dev/null"), "no certificate in it"},
+		{monitorOf("ProxyFetch", "url", "https://a.example/", "tls-verify", "yes", "sni", "b.example"), ""},
+		{monitorOf("ProxyFetch", "url", page, "rise", "2", "fall", "3"), ""},
+		{monitorOf("ProxyFetch", "url", page, "rise", "0"), "option rise"},
+		{monitorOf("TCPConnect"), ""},
+		{monitorOf("TCPConnect", "timeout", "x"), "monitor TCPConnect: option timeout"},
+		{monitorOf("UDP", "icmp-timeout", "0"), ""},
+		{monitorOf("UDP", "icmp-timeout", "-1"), "option icmp-timeout"},
+		{monitorOf("DNSQuery"), "monitor DNSQuery: option hostnames: missing"},
+		{monitorOf("DNSQuery", "hostnames", ""), "option hostnames"},
+		{monitorOf("DNSQuery", "hostnames", "a..b"), "option hostnames"},
+		{monitorOf("DNSQuery", "hostnames", "."), ""},
+		{monitorOf("DNSQuery", "hostnames", "a.example", "port", "0"), "option port"},
+		{monitorOf("RunCommand"), "monitor RunCommand: option command: missing"},
+		{monitorOf("RunCommand", "command", "./x"), "option command"},
+		{monitorOf("RunCommand", "command", "/x\x00"), "zero byte"},
+		{monitorOf("RunCommand", "command", "/x", "timeout", "0"), ""},
 		{monitorOf("ProxyFetch", "url", page, "http_status", "99"), "option http_status"},
-		{monitorOf("ProxyFetch", "url", page, "url", page, "check_all", "yes"), "option check_all"},
+		{monitorOf("ProxyFetch", "url", page, "url", page, "check_all", "yes"), ""},
 		{monitorOf("IdleConnection", "keepalive", "perhaps"), "option keepalive"},
 		{monitorOf("IdleConnection", "keepalive-retries", "0"), "option keepalive-retries"},
 		{monitorOf("IdleConnection", "max-delay", ""), "option max-delay"},
@@ -63,7 +106,7 @@ func FuzzValidate(f *testing.F) {
 	f.Fuzz(func(t *testing.T, url, seconds, status, delay, yes string) {
 		fetch := monitorOf("ProxyFetch", "url", url, "timeout", seconds, "interval", delay, "http_status", status)
 		if c, err := compile(fetch); err == nil {
-			c := c.(fetchCheck)
+			c := c.check.(fetchCheck)
 			if c.timeout <= 0 || c.timeout > longest || c.interval <= 0 || c.interval > longest {
 				t.Errorf("times %v and %v are out of bounds", c.timeout, c.interval)
 			}
@@ -74,8 +117,37 @@ func FuzzValidate(f *testing.F) {
 		}
 		idle := monitorOf("IdleConnection", "max-delay", delay, "timeout-clean-reconnect", seconds, "keepalive", yes)
 		if c, err := compile(idle); err == nil {
-			if c := c.(idleCheck); c.maxDelay <= 0 || c.reconnect <= 0 {
+			if c := c.check.(idleCheck); c.maxDelay <= 0 || c.reconnect <= 0 {
 				t.Errorf("times %v and %v are out of bounds", c.maxDelay, c.reconnect)
+			}
+		}
+	})
+}
+
+// Whatever the options of ours are, they are refused or harmless: the request
+// stays one request, and statuses stay statuses.
+func FuzzExpectations(f *testing.F) {
+	f.Add("en.example:81", "Server: ^x", "a+b", "200-299,404", "a.example")
+	f.Add("[::1]:80", "x:(", "(?i)[", "200", "..")
+	f.Add("a\r\nb", ":", "", "-", "\\000")
+	f.Fuzz(func(t *testing.T, host, header, body, status, name string) {
+		fetch := monitorOf("ProxyFetch", "url", "http://a.example/", "host", host, "header", header, "body", body, "http_status", status)
+		if c, err := compile(fetch); err == nil {
+			c := c.check.(fetchCheck)
+			request := string(c.pages[0].request)
+			if strings.Count(request, "\r\n") != 5 || strings.Count(request, "\r\nHost: ") != 1 {
+				t.Errorf("request %q is not the one meant", request)
+			}
+			for _, r := range c.status {
+				if r.from < 100 || r.to > 599 || r.from > r.to {
+					t.Errorf("statuses %v of %q", c.status, status)
+				}
+			}
+		}
+		if c, err := compile(monitorOf("DNSQuery", "hostnames", name)); err == nil {
+			query := new(dns.Msg).SetQuestion(c.check.(dnsCheck).hostnames[0], dns.TypeA)
+			if _, err := query.Pack(); err != nil {
+				t.Errorf("name %q cannot be asked for: %v", name, err)
 			}
 		}
 	})

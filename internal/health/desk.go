@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/sluice-lb/sluice/internal/lb"
 )
@@ -16,7 +18,10 @@ type desk struct {
 	ctx      context.Context
 	log      *slog.Logger
 	dial     Dial
+	ledger   *ledger
+	slots    chan struct{}
 	services map[string]*service
+	watched  int // targets of all services
 	findings chan finding
 	out      outbox
 	running  sync.WaitGroup
@@ -32,11 +37,16 @@ type service struct {
 type target struct {
 	key     key
 	addr    netip.AddrPort
+	weight  atomic.Int64
 	stop    context.CancelFunc
 	stopped bool
-	kinds   []string
-	results []result // one per monitor
 	verdict lb.Verdict
+
+	// One of each per monitor.
+	kinds    []string
+	dampers  []damper
+	results  []result
+	accounts []*account
 }
 
 type key struct{ service, host string }
@@ -48,11 +58,13 @@ type finding struct {
 	result result
 }
 
-func newDesk(ctx context.Context, log *slog.Logger, dial Dial) *desk {
+func newDesk(ctx context.Context, log *slog.Logger, dial Dial, ledger *ledger) *desk {
 	return &desk{
 		ctx:      ctx,
 		log:      log,
 		dial:     dial,
+		ledger:   ledger,
+		slots:    make(chan struct{}, maxCommands),
 		services: map[string]*service{},
 		findings: make(chan finding, 64),
 		out:      outbox{slots: map[key]*slot{}},
@@ -68,11 +80,13 @@ func (d *desk) assign(name string, t *task) {
 	}
 	next := &service{declared: t.declared, targets: make(map[string]*target, len(t.servers))}
 	if old != nil {
+		d.watched -= len(old.targets)
 		d.release(old, next, t)
 	}
-	for host, to := range t.servers {
+	d.watched += len(t.servers)
+	for host, s := range t.servers {
 		if next.targets[host] == nil {
-			next.targets[host] = d.start(key{name, host}, to, t.monitors)
+			next.targets[host] = d.start(key{name, host}, s, t.monitors)
 		}
 	}
 	if len(next.targets) > 0 {
@@ -87,13 +101,15 @@ func (d *desk) assign(name string, t *task) {
 func (d *desk) release(old, next *service, t *task) {
 	same := equal(old.declared, t.declared)
 	for host, target := range old.targets {
-		to, wanted := t.servers[host]
-		if wanted && same && to == target.addr {
+		s, wanted := t.servers[host]
+		if wanted && same && s.addr == target.addr {
+			target.weight.Store(int64(s.weight))
 			next.targets[host] = target
 			continue
 		}
 		target.stop()
 		target.stopped = true
+		d.ledger.drop(target.key)
 		if !wanted {
 			d.out.put(target.key, lb.Verdict{})
 		}
@@ -107,29 +123,54 @@ func equal(a, b []lb.Monitor) bool {
 }
 
 // start begins to watch one server, each monitor in a goroutine of its own.
-func (d *desk) start(k key, to netip.AddrPort, monitors []monitor) *target {
+func (d *desk) start(k key, s server, monitors []monitor) *target {
 	ctx, stop := context.WithCancel(d.ctx)
-	t := &target{key: k, addr: to, stop: stop, results: make([]result, len(monitors))}
+	t := &target{key: k, addr: s.addr, stop: stop, results: make([]result, len(monitors))}
+	t.weight.Store(int64(s.weight))
 	for _, m := range monitors {
 		t.kinds = append(t.kinds, m.kind)
+		t.dampers = append(t.dampers, damper{rise: m.rise, fall: m.fall})
 	}
-	if !to.IsValid() {
-		t.verdict = lb.Verdict{Reason: "name not resolved"}
-	} else {
+	if s.addr.IsValid() {
 		t.verdict = combine(t.kinds, t.results)
+		t.accounts = d.ledger.open(k, t.kinds)
 		for i, m := range monitors {
-			d.running.Go(func() {
-				m.check.run(ctx, to, d.dial, func(r result) {
-					select {
-					case d.findings <- finding{t, i, r}:
-					case <-ctx.Done():
-					}
-				})
-			})
+			p := d.probe(ctx, t, i)
+			d.running.Go(func() { m.check.run(ctx, p) })
 		}
+	} else {
+		t.verdict = lb.Verdict{Reason: "name not resolved"}
 	}
 	d.out.put(k, t.verdict)
 	return t
+}
+
+// First connections that have no interval to be spread over come at this pace
+// over all servers, but no later than the longest.
+const (
+	spreadEach    = time.Millisecond
+	spreadLongest = 3 * time.Second
+)
+
+// probe makes what the monitor with the given index works with.
+func (d *desk) probe(ctx context.Context, t *target, index int) *probe {
+	return &probe{
+		service: t.key.service,
+		host:    t.key.host,
+		addr:    t.addr,
+		weight:  &t.weight,
+		dial:    d.dial,
+		log:     d.log,
+		spread:  min(time.Duration(d.watched)*spreadEach, spreadLongest),
+		slots:   d.slots,
+		account: t.accounts[index],
+		tell: func(r result) {
+			select {
+			case d.findings <- finding{t, index, r}:
+			case <-ctx.Done():
+			}
+		},
+	}
 }
 
 // hear takes one result in. Those of stopped checks come too late.
@@ -138,7 +179,9 @@ func (d *desk) hear(f finding) {
 	if t.stopped {
 		return
 	}
-	t.results[f.index] = f.result
+	believed := t.dampers[f.index].take(f.result)
+	t.accounts[f.index].heard(f.result, believed.state)
+	t.results[f.index] = believed
 	v := combine(t.kinds, t.results)
 	if v == t.verdict {
 		return

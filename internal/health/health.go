@@ -34,31 +34,22 @@ type Runner struct {
 
 	mu      sync.Mutex
 	pending map[string]*task // what Run has not picked up yet; nil: remove
+	latest  map[string]*task // what each service's monitors were compiled to
+
+	ledger ledger
 }
 
 // task is what Set hands over for one service.
 type task struct {
 	declared []lb.Monitor
 	monitors []monitor
-	servers  map[string]netip.AddrPort // by host; the zero one is not resolved
+	servers  map[string]server // by host
 }
 
-// monitor is one configured check, ready to run.
-type monitor struct {
-	kind  string
-	check check
-}
-
-// check is one way to look at a server.
-type check interface {
-	// run watches the server at to until ctx ends and tells every result.
-	run(ctx context.Context, to netip.AddrPort, dial Dial, tell func(result))
-}
-
-// result is what one check found.
-type result struct {
-	state  lb.State
-	reason string
+// server is one server to check.
+type server struct {
+	addr   netip.AddrPort // the zero one is not resolved
+	weight int
 }
 
 // Option changes how a Runner works.
@@ -75,6 +66,8 @@ func New(log *slog.Logger, opts ...Option) *Runner {
 		events:  make(chan Event),
 		wake:    make(chan struct{}, 1),
 		pending: map[string]*task{},
+		latest:  map[string]*task{},
+		ledger:  ledger{accounts: map[key][]*account{}},
 	}
 	for _, opt := range opts {
 		opt(r)
@@ -88,23 +81,40 @@ func New(log *slog.Logger, opts ...Option) *Runner {
 // those absent are let go. Disabled servers are checked too. An error means
 // that svc has a monitor Validate refuses, and nothing changed.
 func (r *Runner) Set(svc lb.Service, pool lb.Pool) error {
-	t := &task{declared: svc.Monitors, servers: make(map[string]netip.AddrPort, len(pool.Backends))}
-	for _, m := range svc.Monitors {
-		c, err := compile(m)
-		if err != nil {
-			return fmt.Errorf("service %s: %w", svc.Name, err)
-		}
-		t.monitors = append(t.monitors, monitor{m.Kind, c})
+	monitors, err := r.compile(svc)
+	if err != nil {
+		return fmt.Errorf("service %s: %w", svc.Name, err)
 	}
+	t := &task{declared: svc.Monitors, monitors: monitors, servers: make(map[string]server, len(pool.Backends))}
 	for _, b := range pool.Backends {
-		var to netip.AddrPort
+		s := server{weight: b.Weight}
 		if b.Addr.IsValid() {
-			to = netip.AddrPortFrom(b.Addr, svc.VIP.Port())
+			s.addr = netip.AddrPortFrom(b.Addr, svc.VIP.Port())
 		}
-		t.servers[b.Host] = to
+		t.servers[b.Host] = s
 	}
 	r.hand(svc.Name, t)
 	return nil
+}
+
+// compile makes the service's monitors ready. Those that are as before are
+// not made anew: an edit of a pool must not depend on the files they name.
+func (r *Runner) compile(svc lb.Service) ([]monitor, error) {
+	r.mu.Lock()
+	before := r.latest[svc.Name]
+	r.mu.Unlock()
+	if before != nil && equal(before.declared, svc.Monitors) {
+		return before.monitors, nil
+	}
+	var monitors []monitor
+	for _, m := range svc.Monitors {
+		ready, err := compile(m)
+		if err != nil {
+			return nil, err
+		}
+		monitors = append(monitors, ready)
+	}
+	return monitors, nil
 }
 
 // Remove ends all checks of the named service.
@@ -113,6 +123,11 @@ func (r *Runner) Remove(service string) { r.hand(service, nil) }
 func (r *Runner) hand(service string, t *task) {
 	r.mu.Lock()
 	r.pending[service] = t
+	if t == nil {
+		delete(r.latest, service)
+	} else {
+		r.latest[service] = t
+	}
 	r.mu.Unlock()
 	select {
 	case r.wake <- struct{}{}:
@@ -133,11 +148,15 @@ func (r *Runner) take() map[string]*task {
 // is never closed.
 func (r *Runner) Verdicts() <-chan Event { return r.events }
 
+// Tallies returns what every monitor of every server under watch has found so
+// far, in no order. Servers no longer watched are absent.
+func (r *Runner) Tallies() []Tally { return r.ledger.all() }
+
 // Run checks servers until ctx ends, then stops every check, waits for all of
 // them and returns nil. It must be called once.
 func (r *Runner) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	d := newDesk(ctx, r.log, r.dial)
+	d := newDesk(ctx, r.log, r.dial, &r.ledger)
 	defer d.running.Wait()
 	defer cancel()
 	for {

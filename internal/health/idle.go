@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
-	"net/netip"
+	"os"
+	"syscall"
 	"time"
 
 	"github.com/sluice-lb/sluice/internal/lb"
@@ -17,6 +19,7 @@ type idleCheck struct {
 	connect   time.Duration // how long a connection may take to open
 	reconnect time.Duration // the same, after a clean close
 	maxDelay  time.Duration // longest pause between attempts
+	rise      int           // how many seconds a connection holds for its server to be back
 	keepalive net.KeepAliveConfig
 }
 
@@ -39,6 +42,7 @@ func newIdle(o *options) idleCheck {
 		connect:   o.seconds("connect-timeout", 3*time.Second, least),
 		reconnect: o.seconds("timeout-clean-reconnect", 3*time.Second, least),
 		maxDelay:  o.seconds("max-delay", 300*time.Second, least),
+		rise:      o.count("rise"),
 		keepalive: net.KeepAliveConfig{
 			Enable:   o.yes("keepalive", true),
 			Idle:     o.seconds("keepalive-idle", 10*time.Second, time.Second),
@@ -48,23 +52,27 @@ func newIdle(o *options) idleCheck {
 	}
 }
 
-func (c idleCheck) run(ctx context.Context, to netip.AddrPort, dial Dial, tell func(result)) {
+func (c idleCheck) run(ctx context.Context, p *probe) {
+	if !sleep(ctx, rand.N(p.spread+1)) {
+		return
+	}
 	pause := backoff{max: c.maxDelay}
 	for timeout := c.connect; ; {
 		opened := time.Now()
-		conn, err := c.open(ctx, to, dial, timeout)
-		if err == nil {
-			tell(result{state: lb.Up})
+		conn, err := c.open(ctx, p, timeout)
+		held := err == nil
+		if held {
 			pause.reset()
-			err = hold(ctx, conn)
+			err = c.hold(ctx, conn, p)
 		}
 		if ctx.Err() != nil {
 			return
 		}
+		note(p.account, held, err)
 		delay := reconnectSpacing - time.Since(opened)
 		timeout = c.reconnect
 		if !errors.Is(err, errClean) {
-			tell(failure(err))
+			p.tell(failure(err))
 			delay = pause.next()
 			timeout = c.connect
 		}
@@ -74,10 +82,39 @@ func (c idleCheck) run(ctx context.Context, to netip.AddrPort, dial Dial, tell f
 	}
 }
 
-func (c idleCheck) open(ctx context.Context, to netip.AddrPort, dial Dial, timeout time.Duration) (net.Conn, error) {
+// note counts a connection that ended or never began.
+func note(a *account, held bool, err error) {
+	switch {
+	case !held:
+		a.failed(failedAs(err))
+	case errors.Is(err, errClean):
+		a.lost("ConnectionDone")
+	default:
+		a.lost("ConnectionLost")
+	}
+}
+
+// failedAs gives PyBal's name for the reason a connection did not open, which
+// is that of an exception of Twisted's.
+func failedAs(err error) string {
+	var errno syscall.Errno
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "ConnectionRefusedError"
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		return "NoRouteError"
+	case errors.Is(err, syscall.ETIMEDOUT):
+		return "TCPTimedOutError"
+	case !errors.As(err, &errno) && plainly(err) == "timeout":
+		return "TimeoutError"
+	}
+	return "ConnectError"
+}
+
+func (c idleCheck) open(ctx context.Context, p *probe, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	conn, err := dial(ctx, "tcp", to.String())
+	conn, err := p.dial(ctx, "tcp", p.addr.String())
 	if err != nil {
 		return nil, err
 	}
@@ -89,14 +126,30 @@ func (c idleCheck) open(ctx context.Context, to netip.AddrPort, dial Dial, timeo
 	return conn, nil
 }
 
+// hold keeps a connection until it ends and says how: errClean, or the error
+// that broke it. That it opened is one good result; each second it holds is
+// one more, as far as rise asks for more. It closes the connection when ctx
+// ends.
+func (c idleCheck) hold(ctx context.Context, conn net.Conn, p *probe) error {
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	for range c.rise - 1 {
+		p.tell(result{state: lb.Up})
+		_ = conn.SetReadDeadline(time.Now().Add(time.Second))
+		if err := drain(ctx, conn); !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+	}
+	p.tell(result{state: lb.Up})
+	_ = conn.SetReadDeadline(time.Time{})
+	return drain(ctx, conn)
+}
+
 // errClean says that the server closed the connection in order.
 var errClean = errors.New("closed")
 
-// hold keeps a connection until it ends and says how: errClean, or the error
-// that broke it. It closes the connection when ctx ends.
-func hold(ctx context.Context, conn net.Conn) error {
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { conn.Close() })()
+// drain throws away what the server sends until reading ends.
+func drain(ctx context.Context, conn net.Conn) error {
 	buf := make([]byte, drainSize)
 	for {
 		n, err := conn.Read(buf)

@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/netip"
@@ -84,7 +85,7 @@ func TestIdleKeepalive(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn, err := c.(idleCheck).open(t.Context(), b.addr, New(quiet()).dial, time.Second)
+		conn, err := c.check.(idleCheck).open(t.Context(), probeOf(b.addr, nil), time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -124,6 +125,9 @@ func newStub(read func([]byte, <-chan struct{}) (int, error)) *stub {
 func (s *stub) Read(p []byte) (int, error)  { return s.read(p, s.closed) }
 func (s *stub) Write(p []byte) (int, error) { return len(p), nil }
 func (s *stub) SetDeadline(time.Time) error { return nil }
+
+func (s *stub) SetReadDeadline(time.Time) error { return nil }
+
 func (s *stub) Close() error {
 	s.once.Do(func() { close(s.closed) })
 	return nil
@@ -145,7 +149,9 @@ func simulate(t *testing.T, d time.Duration, dial Dial) []result {
 		t.Fatal(err)
 	}
 	var results []result
-	c.run(ctx, netip.MustParseAddrPort("192.0.2.1:80"), dial, func(r result) { results = append(results, r) })
+	p := probeOf(netip.MustParseAddrPort("192.0.2.1:80"), func(r result) { results = append(results, r) })
+	p.dial = dial
+	c.check.run(ctx, p)
 	synctest.Wait()
 	return results
 }
@@ -281,4 +287,70 @@ func TestIdleChatter(t *testing.T) {
 			t.Errorf("%d reads in a minute and results %v, want at most 601 and one up", reads, results)
 		}
 	})
+}
+
+// With rise a connection has to hold: each second of it is one more result.
+func TestIdleRise(t *testing.T) {
+	b := listen(t, "127.0.0.1:0", keep)
+	start := time.Now()
+	results := watch(t, monitorOf("IdleConnection", "rise", "2"), b.addr)
+	want(t, results, result{state: lb.Up})
+	want(t, results, result{state: lb.Up})
+	if held := time.Since(start); held < time.Second {
+		t.Errorf("the second result came after %v, want a second", held)
+	}
+	if n := b.accepted.Load(); n != 1 {
+		t.Errorf("%d connections, want 1", n)
+	}
+}
+
+// The first connections to a big pool are spread over three seconds.
+func TestIdleSpreadsTheFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const servers = 4000
+		start := time.Now()
+		var mu sync.Mutex
+		var tenths [31]int
+		r := New(quiet(), WithDial(func(context.Context, string, string) (net.Conn, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			tenths[time.Since(start)/(100*time.Millisecond)]++
+			return newStub(silent), nil
+		}))
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { r.Run(ctx) })
+		var backends []lb.Backend
+		for i := range servers {
+			backends = append(backends, at(fmt.Sprintf("s%d", i), fmt.Sprintf("10.0.%d.%d", i/250, 1+i%250)))
+		}
+		set(t, r, 80, []lb.Monitor{monitorOf("IdleConnection")}, backends...)
+		for range servers {
+			<-r.Verdicts()
+		}
+		cancel()
+		running.Wait()
+		for i, n := range tenths[:30] {
+			if n < servers/60 || n > servers/15 {
+				t.Errorf("%d connections in tenth %d, want about %d", n, i, servers/30)
+			}
+		}
+	})
+}
+
+func TestFailedAs(t *testing.T) {
+	for _, tt := range []struct {
+		err  error
+		want string
+	}{
+		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, "ConnectionRefusedError"},
+		{&net.OpError{Op: "dial", Err: syscall.EHOSTUNREACH}, "NoRouteError"},
+		{&net.OpError{Op: "dial", Err: syscall.ETIMEDOUT}, "TCPTimedOutError"},
+		{context.DeadlineExceeded, "TimeoutError"},
+		{&net.OpError{Op: "dial", Err: syscall.EMFILE}, "ConnectError"},
+	} {
+		if got := failedAs(tt.err); got != tt.want {
+			t.Errorf("%v is %s, want %s", tt.err, got, tt.want)
+		}
+	}
 }

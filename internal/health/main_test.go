@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,7 +17,13 @@ import (
 	"github.com/sluice-lb/sluice/internal/lb"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(farmEnv) != "" {
+		farm()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
@@ -73,6 +80,14 @@ func listen(t testing.TB, address string, serve func(net.Conn)) *backend {
 // keep holds a connection until the other side ends it.
 func keep(conn net.Conn) { io.Copy(io.Discard, conn) }
 
+// probeOf makes a probe of a real address whose results go to tell.
+func probeOf(to netip.AddrPort, tell func(result)) *probe {
+	return &probe{
+		service: "web", host: "s1", addr: to, weight: new(atomic.Int64), dial: New(quiet()).dial, log: quiet(),
+		slots: make(chan struct{}, maxCommands), account: &account{}, tell: tell,
+	}
+}
+
 // watch runs one check against a real address and returns its results.
 func watch(t testing.TB, m lb.Monitor, to netip.AddrPort) <-chan result {
 	t.Helper()
@@ -84,12 +99,12 @@ func watch(t testing.TB, m lb.Monitor, to netip.AddrPort) <-chan result {
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
-		c.run(ctx, to, (&net.Dialer{}).DialContext, func(r result) {
+		c.check.run(ctx, probeOf(to, func(r result) {
 			select {
 			case results <- r:
 			case <-ctx.Done():
 			}
-		})
+		}))
 	})
 	t.Cleanup(func() { cancel(); running.Wait() })
 	return results

@@ -21,19 +21,24 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// every calls do at a fixed rate until ctx ends, at once for the first time.
-// Each call comes late by a random part of a tenth of the interval, so that
-// the servers of a pool are not all looked at in the same instant. Calls that
-// overrun their interval make the ones they cover be skipped.
+// every calls do at a fixed rate until ctx ends. The first call comes soon,
+// within a tenth of the interval; the second half an interval to one and a
+// half after the start, at random, so that the servers of a pool are looked at
+// evenly over the interval and not all in the same instant. Calls that overrun
+// their interval make the ones they cover be skipped.
 func every(ctx context.Context, interval time.Duration, do func()) {
-	start := time.Now()
+	first := time.Duration(rand.Float64() * float64(interval) / 10)
+	start := time.Now().Add(time.Duration((rand.Float64() - 0.5) * float64(interval)))
+	if !sleep(ctx, first) {
+		return
+	}
+	do()
 	for n := 0; ; {
-		late := time.Duration(rand.Float64() * float64(interval) / 10)
-		if !sleep(ctx, time.Until(start.Add(time.Duration(n)*interval+late))) {
+		n = max(n+1, int(time.Since(start)/interval)+1)
+		if !sleep(ctx, time.Until(start.Add(time.Duration(n)*interval))) {
 			return
 		}
 		do()
-		n = max(n+1, int(time.Since(start)/interval)+1)
 	}
 }
 

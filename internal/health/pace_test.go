@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,19 +12,56 @@ func TestEveryKeepsItsRate(t *testing.T) {
 	const interval = 10 * time.Second
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		start, n := time.Now(), 0
+		start := time.Now()
+		var calls []time.Duration
 		every(ctx, interval, func() {
-			due := start.Add(time.Duration(n) * interval)
-			if late := time.Since(due); late < 0 || late > interval/10 {
-				t.Errorf("call %d is %v late", n, late)
-			}
+			calls = append(calls, time.Since(start))
 			time.Sleep(3 * time.Second) // a slow check moves nothing
-			if n++; n == 200 {
+			if len(calls) == 200 {
 				cancel()
 			}
 		})
-		if n != 200 {
-			t.Errorf("%d calls, want 200", n)
+		if len(calls) != 200 {
+			t.Fatalf("%d calls, want 200", len(calls))
+		}
+		if calls[0] > interval/10 || calls[1] < interval/2 || calls[1] > interval*3/2 {
+			t.Errorf("the first calls come after %v and %v", calls[0], calls[1])
+		}
+		for i := 2; i < len(calls); i++ {
+			if gap := calls[i] - calls[i-1]; gap != interval {
+				t.Errorf("call %d comes %v after the one before", i, gap)
+			}
+		}
+	})
+}
+
+// A thousand servers are looked at evenly, from the second round on.
+func TestEverySpreadsAPool(t *testing.T) {
+	const servers, interval = 1000, 10 * time.Second
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 35*time.Second)
+		defer cancel()
+		start := time.Now()
+		var mu sync.Mutex
+		var seconds [35]int
+		var running sync.WaitGroup
+		for range servers {
+			running.Go(func() {
+				every(ctx, interval, func() {
+					mu.Lock()
+					defer mu.Unlock()
+					seconds[int(time.Since(start).Seconds())]++
+				})
+			})
+		}
+		running.Wait()
+		if seconds[0] != servers {
+			t.Errorf("%d of %d were looked at in the first second", seconds[0], servers)
+		}
+		for s := 15; s < 35; s++ {
+			if seconds[s] < servers/20 || seconds[s] > servers/5 {
+				t.Errorf("%d looks in second %d, want about %d", seconds[s], s, servers/10)
+			}
 		}
 	})
 }
@@ -34,7 +72,7 @@ func TestEverySkipsWhatItOverruns(t *testing.T) {
 		defer cancel()
 		n := 0
 		every(ctx, 10*time.Second, func() { n++; time.Sleep(25 * time.Second) })
-		if n != 4 { // at 0, 30, 60 and 90 s
+		if n != 4 { // 25 s each, the next at the next time due
 			t.Errorf("%d calls in 99 s, want 4", n)
 		}
 	})

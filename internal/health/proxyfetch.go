@@ -5,34 +5,33 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"math"
 	"math/rand/v2"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
+	"sync"
 	"time"
-
-	"github.com/sluice-lb/sluice/internal/lb"
 )
 
 // fetchCheck is PyBal's ProxyFetch: it fetches a URL from the server, whatever the
 // URL's own host and port, and looks at the status.
 type fetchCheck struct {
-	pages    []page
-	wanted   []int         // acceptable statuses
-	timeout  time.Duration // for everything from connecting to the body's end
-	interval time.Duration
+	rhythm
+	expectation
+	pages       []page
+	all         bool // every page each time, instead of one of them
+	maxFailures int  // how many pages may fail then
 }
 
 // page is one URL, as the bytes that ask for it.
 type page struct {
+	url     string
 	request []byte
+	secure  bool
+	name    string      // of the host asked for, without a port
 	tls     *tls.Config // nil: plain
 }
 
@@ -45,40 +44,35 @@ const (
 )
 
 // newFetch reads PyBal's options. Ours: the timeout covers connecting too
-// (PyBal waits 30 s for that), times may be fractions of a second.
+// (PyBal waits 30 s for that), times may be fractions of a second; host, sni,
+// tls-verify, tls-ca, header, body, and http_status with several statuses.
 func newFetch(o *options) fetchCheck {
 	c := fetchCheck{
-		wanted:   acceptable(o.whole("http_status", http.StatusOK, 100, 599)),
-		timeout:  o.seconds("timeout", 5*time.Second, 10*time.Millisecond),
-		interval: o.seconds("interval", 10*time.Second, 10*time.Millisecond),
+		rhythm:      newRhythm(o, 10*time.Second, 5*time.Second),
+		expectation: newExpectation(o),
+		all:         o.yes("check_all", false),
 	}
+	host, _ := o.plain("host")
 	for _, text := range o.list("url") {
-		p, err := newPage(text)
+		p, err := newPage(text, host)
 		if err != nil {
 			o.fail("url", "%w", err)
-			break
+			return c
+		}
+		if p.secure {
+			p.tls = newTLS(o, p.name)
 		}
 		c.pages = append(c.pages, p)
 	}
-	if o.yes("check_all", false) && len(c.pages) > 1 {
-		o.fail("check_all", "not supported with more than one url")
+	c.maxFailures = o.whole("max_failures", 0, 0, len(c.pages))
+	if c.maxFailures > 0 && (!c.all || c.maxFailures == len(c.pages)) {
+		o.fail("max_failures", "%d of %d urls only means something with check_all, and if some must pass", c.maxFailures, len(c.pages))
 	}
 	return c
 }
 
-// acceptable returns the statuses that pass for the one configured. PyBal
-// takes 200 to 202 for each other, and 301 to 303, and any other one for 200;
-// the last it has to itself.
-func acceptable(status int) []int {
-	for _, alike := range [][]int{{200, 201, 202}, {301, 302, 303}} {
-		if slices.Contains(alike, status) {
-			return alike
-		}
-	}
-	return []int{status}
-}
-
-func newPage(text string) (page, error) {
+// newPage makes the request for a URL, in the name of host if there is one.
+func newPage(text, host string) (page, error) {
 	u, err := url.Parse(text)
 	if err != nil {
 		return page{}, err
@@ -86,7 +80,14 @@ func newPage(text string) (page, error) {
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
 		return page{}, fmt.Errorf("%q is not an http or https URL", text)
 	}
-	req, err := http.NewRequest(http.MethodGet, text, nil)
+	if host != "" {
+		named, err := url.Parse("http://" + host)
+		if err != nil || named.Host != host || named.Hostname() == "" {
+			return page{}, fmt.Errorf("host %q is not a host name with or without a port", host)
+		}
+		u.Host = host
+	}
+	req, err := http.NewRequest(http.MethodGet, u.String(), nil)
 	if err != nil {
 		return page{}, err
 	}
@@ -96,56 +97,69 @@ func newPage(text string) (page, error) {
 	if err := req.Write(&request); err != nil {
 		return page{}, fmt.Errorf("%q: %w", text, err)
 	}
-	p := page{request: request.Bytes()}
-	if u.Scheme == "https" {
-		// The name in a backend's certificate is not the balancer's concern,
-		// as in PyBal; the server may choose its answer by it, so it is sent.
-		p.tls = &tls.Config{ServerName: u.Hostname(), InsecureSkipVerify: true}
-	}
-	return p, nil
+	return page{url: text, request: request.Bytes(), secure: u.Scheme == "https", name: u.Hostname()}, nil
 }
 
-func (c fetchCheck) run(ctx context.Context, to netip.AddrPort, dial Dial, tell func(result)) {
-	every(ctx, c.interval, func() {
-		r := c.once(ctx, to, dial)
-		if ctx.Err() == nil {
-			tell(r)
+func (c fetchCheck) run(ctx context.Context, p *probe) { c.keep(ctx, p, c.look) }
+
+// look fetches one page at random, or all of them at the same time.
+func (c fetchCheck) look(ctx context.Context, p *probe) error {
+	if !c.all {
+		return c.timed(ctx, c.pages[rand.IntN(len(c.pages))], p)
+	}
+	errs := make([]error, len(c.pages))
+	var fetching sync.WaitGroup
+	for i, page := range c.pages {
+		fetching.Go(func() { errs[i] = c.timed(ctx, page, p) })
+	}
+	fetching.Wait()
+	return c.tooMany(errs)
+}
+
+// tooMany returns the error of all pages together, nil if few enough failed.
+func (c fetchCheck) tooMany(errs []error) error {
+	var first error
+	failures, at := 0, 0
+	for i, err := range errs {
+		if err != nil && failures == 0 {
+			first, at = err, i
 		}
-	})
-}
-
-// once makes one check, within the timeout.
-func (c fetchCheck) once(ctx context.Context, to netip.AddrPort, dial Dial) result {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
-	err := c.fetch(ctx, c.pages[rand.IntN(len(c.pages))], to, dial)
-	var timeout net.Error
-	switch {
-	case err == nil:
-		return result{state: lb.Up}
-	case ctx.Err() != nil, errors.As(err, &timeout) && timeout.Timeout():
-		return result{lb.Down, fmt.Sprintf("timeout after %v", c.timeout)}
+		if err != nil {
+			failures++
+		}
 	}
-	return failure(err)
+	switch {
+	case failures <= c.maxFailures:
+		return nil
+	case len(errs) == 1:
+		return first
+	}
+	return fmt.Errorf("%d of %d urls, %s: %w", failures, len(errs), c.pages[at].url, first)
 }
 
-// fetch asks the server for p. The deadline of ctx ends whatever the server is
-// doing to us.
-func (c fetchCheck) fetch(ctx context.Context, p page, to netip.AddrPort, dial Dial) error {
-	conn, err := dial(ctx, "tcp", to.String())
+func (c fetchCheck) timed(ctx context.Context, page page, p *probe) error {
+	start := time.Now()
+	err := c.fetch(ctx, page, p)
+	p.account.took(Look{OK: err == nil, URL: page.url}, time.Since(start))
+	return err
+}
+
+// fetch asks the server for a page. The deadline of ctx ends whatever the
+// server is doing to us.
+func (c fetchCheck) fetch(ctx context.Context, page page, p *probe) error {
+	conn, done, err := p.connect(ctx, "tcp", p.addr)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	if p.tls != nil {
-		secure := tls.Client(conn, p.tls)
+	defer done()
+	if page.tls != nil {
+		secure := tls.Client(conn, page.tls)
 		if err := secure.HandshakeContext(ctx); err != nil {
 			return fmt.Errorf("tls: %w", err)
 		}
 		conn = secure
 	}
-	if _, err := conn.Write(p.request); err != nil {
+	if _, err := conn.Write(page.request); err != nil {
 		return err
 	}
 	return c.read(conn)
@@ -168,16 +182,10 @@ func (c fetchCheck) read(conn io.Reader) error {
 	if err != nil {
 		return err
 	}
-	if !slices.Contains(c.wanted, resp.StatusCode) {
-		return errors.New(status(resp.StatusCode))
-	}
 	limited.N = math.MaxInt64
 	// The body is not closed: that would read the rest of it. The caller
 	// closes the connection.
-	if _, err := io.CopyN(io.Discard, resp.Body, maxBody); err != nil && err != io.EOF {
-		return fmt.Errorf("body: %w", err)
-	}
-	return nil
+	return c.check(resp)
 }
 
 // status names a status in the words of the standard, not the server's.

@@ -5,14 +5,19 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -28,7 +33,8 @@ func once(t testing.TB, to netip.AddrPort, options ...string) result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return c.(fetchCheck).once(t.Context(), to, (&net.Dialer{}).DialContext)
+	fetch := c.check.(fetchCheck)
+	return fetch.once(t.Context(), probeOf(to, nil), fetch.look)
 }
 
 // ask reads a request up to its end.
@@ -64,6 +70,9 @@ func TestFetchStatus(t *testing.T) {
 		{"302", []int{301, 302, 303}, []int{200, 204, 307, 404}},
 		{"404", []int{404}, []int{200, 500}},
 		{"204", []int{204}, []int{200}},
+		{"200,204", []int{200, 204}, []int{201, 202, 203, 301}},
+		{"200-299", []int{200, 201, 206, 299}, []int{300, 304, 500}},
+		{"301, 400-404", []int{301, 400, 404}, []int{200, 302, 405}},
 	} {
 		check := func(code int, state lb.State) {
 			b := listen(t, "127.0.0.1:0", answer(fmt.Sprintf(
@@ -143,6 +152,106 @@ func TestFetchTLS(t *testing.T) {
 	}
 	if name := <-names; name != "no-such-name.invalid" {
 		t.Errorf("name sent is %q", name)
+	}
+}
+
+// The request is in the name of host, whatever the URL's.
+func TestFetchHost(t *testing.T) {
+	requests := make(chan string, 1)
+	b := listen(t, "127.0.0.1:0", func(conn net.Conn) {
+		requests <- ask(conn)
+		io.WriteString(conn, "HTTP/1.0 200 OK\r\n\r\n")
+	})
+	got := once(t, b.addr, "url", "http://localhost/healthz?x", "host", "en.example:81")
+	if request := <-requests; got.state != lb.Up || !strings.HasPrefix(request, "GET /healthz?x HTTP/1.1\r\nHost: en.example:81\r\n") {
+		t.Errorf("result %v %q, request %q", got.state, got.reason, request)
+	}
+}
+
+func TestFetchMatch(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nX-Served: cp2\r\nX-Served: cp1 \r\nConnection: close\r\n"
+	for _, tt := range []struct {
+		options string // name, value, …
+		answer  string
+		want    result
+	}{
+		{"header~x-served: ^cp1$", head + "\r\n", result{state: lb.Up}},
+		{"header~X-Served:", head + "\r\n", result{state: lb.Up}},
+		{"header~X-Served: cp3", head + "\r\n", result{lb.Down, `header X-Served is "cp2"`}},
+		{"header~X-Served: cp1~header~Other:.", head + "\r\n", result{lb.Down, "no header Other"}},
+		{"body~^all is (well|good)$", head + "\r\nall is well", result{state: lb.Up}},
+		{"body~^all is (well|good)$", head + "\r\nall is wel", result{lb.Down, "body does not match"}},
+		{"body~x", head + "Content-Length: 9\r\n\r\nx", result{lb.Down, "body: unexpected EOF"}},
+		{"body~end$", head + "\r\n" + strings.Repeat("x", maxMatch) + "end", result{lb.Down, "body does not match"}},
+		{"body~x$", head + "\r\n" + strings.Repeat("x", maxMatch) + "end", result{state: lb.Up}},
+		{"body~(a+)+$", head + "\r\n" + strings.Repeat("a", 60_000) + "b", result{lb.Down, "body does not match"}},
+	} {
+		b := listen(t, "127.0.0.1:0", answer(tt.answer))
+		got := once(t, b.addr, append([]string{"url", "http://en.example/"}, strings.Split(tt.options, "~")...)...)
+		if got != tt.want {
+			t.Errorf("%s: %v %q, want %v %q", tt.options, got.state, got.reason, tt.want.state, tt.want.reason)
+		}
+	}
+}
+
+// With check_all every URL is asked for, at the same time, and max_failures
+// of them may fail.
+func TestFetchAll(t *testing.T) {
+	var together sync.WaitGroup
+	b := listen(t, "127.0.0.1:0", func(conn net.Conn) {
+		path := strings.Fields(ask(conn))[1]
+		together.Done()
+		together.Wait() // nobody is answered before all have asked
+		fmt.Fprintf(conn, "HTTP/1.0 %s OK\r\n\r\n", path[1:])
+	})
+	for _, tt := range []struct {
+		paths, failures string
+		want            result
+	}{
+		{"200 200 201", "0", result{state: lb.Up}},
+		{"200 500 200", "0", result{lb.Down, "1 of 3 urls, http://en.example/500: 500 Internal Server Error"}},
+		{"200 500 200", "1", result{state: lb.Up}},
+		{"404 500 200", "1", result{lb.Down, "2 of 3 urls, http://en.example/404: 404 Not Found"}},
+		{"500", "0", result{lb.Down, "500 Internal Server Error"}},
+	} {
+		options := []string{"check_all", "yes", "max_failures", tt.failures}
+		for _, path := range strings.Fields(tt.paths) {
+			options = append(options, "url", "http://en.example/"+path)
+			together.Add(1)
+		}
+		if got := once(t, b.addr, options...); got != tt.want {
+			t.Errorf("%s: %v %q, want %v %q", tt.paths, got.state, got.reason, tt.want.state, tt.want.reason)
+		}
+	}
+}
+
+// TLS with verification: the name is the URL's, host's or sni's.
+func TestFetchVerify(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS() // with a certificate for example.com of its own making
+	defer server.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	if err := os.WriteFile(ca, certificate, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	to := netip.MustParseAddrPort(server.Listener.Addr().String())
+	for _, tt := range []struct {
+		options string
+		reason  string // "": up
+	}{
+		{"url|https://example.com/|tls-ca|" + ca, ""},
+		{"url|https://other.test/|host|example.com|tls-ca|" + ca, ""},
+		{"url|https://other.test/|sni|example.com|tls-ca|" + ca, ""},
+		{"url|https://other.test/", ""},
+		{"url|https://other.test/|tls-ca|" + ca, "tls: failed to verify certificate: x509: certificate is valid for"},
+		{"url|https://example.com/|tls-verify|yes", "tls: failed to verify certificate: x509: "},
+	} {
+		got := once(t, to, strings.Split(tt.options, "|")...)
+		if (got.state == lb.Up) != (tt.reason == "") || !strings.Contains(got.reason, tt.reason) {
+			t.Errorf("%s: %v %q, want %q", tt.options, got.state, got.reason, tt.reason)
+		}
 	}
 }
 
@@ -288,8 +397,10 @@ func TestFetchBlackHole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := c.(fetchCheck).once(t.Context(), netip.MustParseAddrPort("192.0.2.1:80"),
-		func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() })
+	p := probeOf(netip.MustParseAddrPort("192.0.2.1:80"), nil)
+	p.dial = func(ctx context.Context, _, _ string) (net.Conn, error) { <-ctx.Done(); return nil, ctx.Err() }
+	fetch := c.check.(fetchCheck)
+	got := fetch.once(t.Context(), p, fetch.look)
 	if got != (result{lb.Down, "timeout after 50ms"}) {
 		t.Errorf("result %v %q", got.state, got.reason)
 	}
@@ -317,7 +428,7 @@ func FuzzAnswer(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, answer []byte) {
-		err := c.(fetchCheck).read(bytes.NewReader(answer))
+		err := c.check.(fetchCheck).read(bytes.NewReader(answer))
 		if err == nil && !bytes.HasPrefix(answer, []byte("HTTP/")) {
 			t.Errorf("%q passed", answer)
 		}

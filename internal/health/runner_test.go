@@ -2,10 +2,14 @@ package health
 
 import (
 	"context"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net"
+	"net/http/httptest"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -201,6 +205,28 @@ func TestRunnerRefusesBadMonitors(t *testing.T) {
 	}
 	if len(r.take()) != 0 {
 		t.Error("a refused set was handed over")
+	}
+}
+
+// An edit of a pool goes through even if a file that a monitor names is gone.
+func TestRunnerKeepsCompiledMonitors(t *testing.T) {
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	block := &pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}
+	if err := os.WriteFile(ca, pem.EncodeToMemory(block), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := New(quiet())
+	fetch := []lb.Monitor{monitorOf("ProxyFetch", "url", "https://example.com/", "tls-ca", ca)}
+	set(t, r, 80, fetch, at("s1", "127.0.0.1"))
+	if err := os.Remove(ca); err != nil {
+		t.Fatal(err)
+	}
+	set(t, r, 80, fetch, at("s2", "127.0.0.1"))
+	r.Remove("web")
+	if err := r.Set(lb.Service{Name: "web", Monitors: fetch}, lb.Pool{}); err == nil {
+		t.Error("a removed service is still compiled")
 	}
 }
 

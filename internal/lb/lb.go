@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Service is one load-balanced service as the configuration declares it: one
@@ -34,6 +35,9 @@ type Service struct {
 	Admin AdminDepool
 	// Source is the URL the pool is declared at ("etcd://host:port/key/").
 	Source string
+	// LocalRevisions is true where the source counts for itself: the revisions
+	// of its pools then say nothing about writes to a store.
+	LocalRevisions bool
 	// Monitors are the health checks, in the order configured. A service
 	// without monitors has backends that are always up.
 	Monitors []Monitor
@@ -143,6 +147,8 @@ type Heard struct {
 	Service  string
 	Pool     *Pool
 	Revision int64
+	// At is when the source said so; the zero Time means just now.
+	At time.Time
 	// Err is the trouble in one line. Beside a Pool it names what in the
 	// source could not be used; the pool is good without it.
 	Err string

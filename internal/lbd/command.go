@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -147,10 +148,17 @@ func runConfig(ctx context.Context, env Env, path string, override Plane, debug 
 	}
 	read := func() (*Config, error) {
 		config, err := ReadConfig(path, health.Validate)
-		if err == nil && override != "" {
+		if err != nil {
+			return nil, err
+		}
+		if override != "" {
 			config.Global.Plane = override
 		}
-		return config, err
+		if config.Global.StateDir == "" {
+			// What systemd made for StateDirectory=; of several, the first.
+			config.Global.StateDir, _, _ = strings.Cut(env.Getenv("STATE_DIRECTORY"), ":")
+		}
+		return config, nil
 	}
 	config, err := read()
 	if err != nil {

@@ -32,6 +32,12 @@ type Global struct {
 	// HostsFile is a file in the form of /etc/hosts that is consulted before
 	// DNS; empty means none.
 	HostsFile string
+	// StateDir is where the last good pools are kept for the next start;
+	// empty means nowhere, or where systemd says.
+	StateDir string
+	// SourceCA is a file of PEM certificates that https sources are verified
+	// by; empty means the system's.
+	SourceCA string
 	// BGP is nil where bgp is off.
 	BGP *bgp.Config
 	// Instrumentation says whether to serve HTTP at all, on InstrumentationPort

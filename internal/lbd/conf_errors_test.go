@@ -40,7 +40,7 @@ func TestParseConfigErrors(t *testing.T) {
 		// Case C60.
 		{"percent in a URL", service("a", `monitors = ["ProxyFetch"]`, `proxyfetch.url = ["http://h/a%20b"]`),
 			`f: line 8: [a] proxyfetch.url: a bare "%" must be written "%%"`},
-		{"https source", service("a", "config = https://h/k"), "f: line 6: [a] config: https:// sources are not supported yet"},
+		{"https source without a host", service("a", "config = https:///k"), "f: line 6: [a] config: https:// names no host"},
 		{"bad scheduler", service("a", "scheduler = fancy"),
 			`f: line 5: [a] scheduler: "fancy" is not one of rr, wrr, lc, wlc, lblc, lblcr, dh, sh, sed, nq, mh, fo, ovf`},
 		{"missing port", service("a", "-port"), "f: line 1: [a] port: missing"},
@@ -70,8 +70,8 @@ func TestParseConfigErrors(t *testing.T) {
 		{"bad admin-depool", service("a", "admin-depool = yes"), `f: line 7: [a] admin-depool: "yes" is not one of guard, honour`},
 		{"same VIP", service("a") + service("b", "port = 81") + service("c"), "f: line 16: [c] port: tcp 192.0.2.1:80 is already that of [a], line 1"},
 
-		{"file source", service("a", "config = file:///etc/pool"), "f: line 6: [a] config: file:// sources are not supported yet"},
-		{"no source", service("a", "config = /etc/pool"), `f: line 6: [a] config: "/etc/pool" is not the URL of a source; write it as etcd://HOST:PORT/KEY/`},
+		{"file source", service("a", "config = file://etc/pool"), `f: line 6: [a] config: file:// wants the absolute path of a file, as in file:///etc/pybal/pool: got "etc/pool"`},
+		{"no source", service("a", "config = /etc/pool"), `f: line 6: [a] config: "/etc/pool" is not the URL of a source; write it as etcd://HOST:PORT/KEY/, file:///PATH or http://HOST/PATH`},
 		{"no host", service("a", "config = etcd:///k"), "f: line 6: [a] config: etcd:// names no host"},
 		{"no key", service("a", "config = etcd://h:1//"), "f: line 6: [a] config: etcd:// names no key"},
 		{"bad port", service("a", "config = etcd://h:70000/k"), `f: line 6: [a] config: "70000" is not a port`},
@@ -83,6 +83,10 @@ func TestParseConfigErrors(t *testing.T) {
 		{"monitors nested", service("a", `monitors = [["ProxyFetch"]]`), "f: line 7: [a] monitors: list holds something else than strings and numbers"},
 		{"monitor twice", service("a", `monitors = ["UDP", "UDP"]`), "f: line 7: [a] monitors: UDP is listed twice"},
 		{"bad monitor", service("a", `monitors = ["Odd", "UDP"]`), "f: line 7: [a] monitors: what is this"},
+		{"argument that is no placeholder", service("a", `monitors = ["RunCommand"]`, `runcommand.arguments = [ server.up ]`),
+			"f: line 8: [a] runcommand.arguments: not a Python literal: character 3: server.up is a name, not a value"},
+		{"placeholder elsewhere", service("a", `monitors = ["UDP"]`, `udp.x = [ server.ip ]`),
+			"f: line 8: [a] udp.x: not a Python literal: character 3: server is a name, not a value"},
 		{"option no list", service("a", `monitors = ["UDP"]`, `udp.x = [ y`),
 			"f: line 8: [a] udp.x: not a Python literal: character 3: y is a name, not a value"},
 
@@ -160,14 +164,15 @@ func TestParseConfigAccepts(t *testing.T) {
 func TestParseConfigMonitorOptions(t *testing.T) {
 	config, err := ParseConfig([]byte(service("a", `monitors = ["ProxyFetch", "RunCommand"]`,
 		`proxyfetch.url = [ 'http://a/', "http://b/" ]`, `proxyfetch.timeout = 5`, `proxyfetch.host = 'quoted'`,
-		`runcommand.arguments = [ "-n", 3, 1.5, True ]`, `runcommand.log-output = no`, `runcommand.command = 'a' -b`,
+		`runcommand.arguments = [ "-n", 3, 1.5, True, server.host, server.ip, server.port, server.weight ]`, `runcommand.log-output = no`, `runcommand.command = 'a' -b`,
 		`runcommand.empty =`, `proxyfetchx.url = 1`)), "f", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []lb.Monitor{
 		{Kind: "ProxyFetch", Options: map[string][]string{"url": {"http://a/", "http://b/"}, "timeout": {"5"}, "host": {"quoted"}}},
-		{Kind: "RunCommand", Options: map[string][]string{"arguments": {"-n", "3", "1.5", "true"}, "log-output": {"no"},
+		{Kind: "RunCommand", Options: map[string][]string{"arguments": {"-n", "3", "1.5", "true",
+			"{server.host}", "{server.ip}", "{server.port}", "{server.weight}"}, "log-output": {"no"},
 			"command": {"'a' -b"}, "empty": {""}}},
 	}
 	if diff := cmp.Diff(want, config.Services[0].Monitors); diff != "" {

@@ -12,6 +12,8 @@ import (
 func parseGlobal(s *section) Global {
 	port, _ := s.integer("instrumentation_port", 9090, 0, 65535)
 	hosts, _ := s.text("hosts-file")
+	stateDir, _ := s.text("state-dir")
+	sourceCA, _ := s.text("source-ca")
 	name, _ := s.text("name")
 	if strings.ContainsAny(name, "/ \t\n") {
 		s.bad("name", "%q holds a slash or a blank", name)
@@ -22,6 +24,8 @@ func parseGlobal(s *section) Global {
 		Plane: Plane(s.choice("plane", string(PlaneIPVS),
 			string(PlaneIPVS), string(PlaneUserspace), string(PlaneDryRun))),
 		HostsFile:           hosts,
+		StateDir:            stateDir,
+		SourceCA:            sourceCA,
 		BGP:                 parseBGP(s),
 		Instrumentation:     s.boolean("instrumentation", false),
 		InstrumentationPort: uint16(port),

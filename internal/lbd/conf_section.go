@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/sluice-lb/sluice/internal/lb"
-	"github.com/sluice-lb/sluice/internal/lbd/literal"
+	"github.com/sluice-lb/sluice/internal/literal"
 )
 
 const maxUint32 = math.MaxUint32
@@ -183,8 +183,11 @@ func (s *section) list(option string) []string {
 }
 
 // parseList reads a list literal of plain values.
-func parseList(text string) ([]string, error) {
-	v, err := literal.Parse(text)
+func parseList(text string) ([]string, error) { return parseListWith(text, nil) }
+
+// parseListWith reads one in which the names may stand for values.
+func parseListWith(text string, names map[string]any) ([]string, error) {
+	v, err := literal.ParseWith(text, names)
 	if err != nil {
 		return nil, err
 	}

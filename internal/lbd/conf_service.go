@@ -46,7 +46,7 @@ func parseService(s *section, defaults serviceDefaults) (lb.Service, bool) {
 		service.Scheduler = s.choice("scheduler", "", schedulers()...)
 	}
 	if from, set := s.required("config"); set {
-		service.Source = from
+		service.Source, service.LocalRevisions = from, source.Local(from)
 		if err := source.Check(from); err != nil {
 			s.bad("config", "%v", err)
 		}
@@ -106,6 +106,9 @@ func monitorOptions(s *section, prefix string) map[string][]string {
 		}
 		v, _ := s.text(option)
 		values, err := oneOrMore(v)
+		if option == "runcommand.arguments" {
+			values, err = commandArguments(v)
+		}
 		if err != nil {
 			s.bad(option, "%v", err)
 			continue
@@ -113,6 +116,16 @@ func monitorOptions(s *section, prefix string) map[string][]string {
 		options[name] = values
 	}
 	return options
+}
+
+// commandArguments reads a list in which PyBal's names of what belongs to a
+// server stand for placeholders, "{server.host}", which the check fills.
+func commandArguments(text string) ([]string, error) {
+	names := make(map[string]any)
+	for _, name := range []string{"server.host", "server.ip", "server.port", "server.weight"} {
+		names[name] = "{" + name + "}"
+	}
+	return parseListWith(text, names)
 }
 
 // sharing holds what services have in common: no two may have the same VIP,

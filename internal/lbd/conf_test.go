@@ -283,3 +283,18 @@ func FuzzParseConfig(f *testing.F) {
 		}
 	})
 }
+
+func TestParseConfigSources(t *testing.T) {
+	got, err := ParseConfig([]byte("[global]\nstate-dir = /var/lib/lbd\nsource-ca = /etc/ssl/site.pem\n"+
+		service("a", "config = file:///etc/pool")+service("b", "port = 81", "config = https://h/pool.json")+service("c", "port = 82")), "f", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g := got.Global; g.StateDir != "/var/lib/lbd" || g.SourceCA != "/etc/ssl/site.pem" || len(got.Ignored) != 0 {
+		t.Errorf("global %+v, ignored %v", g, got.Ignored)
+	}
+	s := got.Services
+	if !s[0].LocalRevisions || !s[1].LocalRevisions || s[2].LocalRevisions {
+		t.Errorf("services %+v", s)
+	}
+}

@@ -97,7 +97,8 @@ func (p *program) start() error {
 	if err != nil {
 		return err
 	}
-	if err := p.serve(board, speaker); err != nil {
+	checks := health.New(p.Log)
+	if err := p.serve(board, speaker, newMonitorCollector(checks.Tallies)); err != nil {
 		return err
 	}
 	plane, err := openPlane(p.Config, p.Log, p.Ops)
@@ -107,7 +108,6 @@ func (p *program) start() error {
 	p.life.onStop("plane", plane.close)
 	tables := dataplane.NewReconciler(plane, p.Log)
 	p.life.start("tables", tables.Run)
-	checks := health.New(p.Log)
 	p.life.start("checks", checks.Run)
 	neighbours := balancer.Neighbours{
 		Tables: tables, Checks: checks, Connections: plane.connections, Board: board, Log: p.Log,
@@ -158,7 +158,11 @@ func (p *program) follow() error {
 	if err != nil {
 		return err
 	}
-	p.sources = source.New(p.Log, hosts)
+	roots, err := source.ReadRoots(p.Config.Global.SourceCA)
+	if err != nil {
+		return fmt.Errorf("source-ca: %w", err)
+	}
+	p.sources = source.New(p.Log, hosts, source.WithRoots(roots), source.WithStateDir(p.Config.Global.StateDir))
 	p.life.onStop("sources", p.sources.Close)
 	for _, svc := range p.Config.Services {
 		p.followOne(svc)
@@ -215,9 +219,9 @@ const (
 )
 
 // serve starts the status server on every configured address.
-func (p *program) serve(board *lbstatus.Board, speaker *bgp.Speaker) error {
+func (p *program) serve(board *lbstatus.Board, speaker *bgp.Speaker, monitors *monitorCollector) error {
 	peers := newBGPCollector(p.Config.Global.BGP, func() []bgp.PeerState { return speaker.Peers() })
-	handler := routes(board, p.Config.Global.Name, newRegistry(board, version(), peers, p.configStale()))
+	handler := routes(board, p.Config.Global.Name, newRegistry(board, version(), peers, p.configStale(), monitors))
 	for _, addr := range p.Config.Global.Listen() {
 		listener, err := net.Listen("tcp", addr.String())
 		if err != nil {

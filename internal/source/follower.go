@@ -13,7 +13,7 @@ import (
 	"github.com/sluice-lb/sluice/pkg/state"
 )
 
-// follower turns the events of one watch into what is heard about one service.
+// follower turns what one source says into what is heard about one service.
 type follower struct {
 	svc  lb.Service
 	log  *slog.Logger
@@ -21,11 +21,18 @@ type follower struct {
 
 	mu      sync.Mutex // held while emitting: emissions are in order
 	names   *names
-	pool    *lb.Pool // the last good one; nil before the first
-	trouble string   // what is said about the source, for the log
+	pool    *lb.Pool  // the last good one; nil before the first
+	at      time.Time // when the source last was well
+	trouble string    // what is said about the source, for the log
+	said    saying    // of a file or web page
+	memory  memory    // of the pool before this program started
 }
 
-// event takes one event of the watch.
+func newFollower(svc lb.Service, log *slog.Logger, names *names, emit func(lb.Heard)) *follower {
+	return &follower{svc: svc, log: log, names: names, emit: emit, memory: memory{dirty: make(chan struct{}, 1)}}
+}
+
+// event takes one event of a store's watch.
 func (f *follower) event(e state.Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -39,13 +46,24 @@ func (f *follower) event(e state.Event) {
 		h.Err = f.empty()
 	default:
 		h.Pool, h.Err = f.translate(*e.Snapshot)
-		f.pool = h.Pool
 	}
 	f.say(h)
 }
 
-// say emits, and logs when the trouble changes.
+// say emits, and logs when the trouble changes. Trouble before there is any
+// pool brings back the one that was kept.
 func (f *follower) say(h lb.Heard) {
+	switch {
+	case h.Pool != nil:
+		f.pool = h.Pool
+		f.memory.forget()
+		f.memory.note()
+	case h.Err != "" && f.pool == nil:
+		f.recall(&h)
+	}
+	if h.Revision != 0 && h.At.IsZero() {
+		f.at = time.Now()
+	}
 	if h.Err != f.trouble {
 		if h.Err != "" {
 			f.log.Warn("source in trouble, keeping the last good pool", "err", h.Err)
@@ -93,12 +111,21 @@ func (f *follower) translate(snap state.Snapshot) (*lb.Pool, string) {
 func (f *follower) backend(e state.Entry) (b lb.Backend, listed bool, err error) {
 	v, err := objects.ParseNode(e.Value)
 	if err != nil {
-		if f.pool != nil {
-			b, listed = f.pool.Backend(e.Key)
-		}
+		b, listed = f.last().Backend(e.Key)
 		return b, listed, err
 	}
 	return lb.Backend{Host: e.Key, Weight: v.Weight, Enabled: v.Pooled == "yes", Revision: e.Revision}, v.Pooled != "inactive", nil
+}
+
+// last is the pool as it last was, be it before the start; empty if never.
+func (f *follower) last() lb.Pool {
+	switch {
+	case f.pool != nil:
+		return *f.pool
+	case f.memory.kept != nil:
+		return *f.memory.kept
+	}
+	return lb.Pool{}
 }
 
 // resolve keeps the addresses of the servers current until ctx ends.
@@ -118,7 +145,8 @@ func (f *follower) resolve(ctx context.Context) {
 	}
 }
 
-// readdress emits the last pool once more with the addresses now known.
+// readdress emits the last pool once more with the addresses now known. DNS is
+// no sign of life of the source.
 func (f *follower) readdress() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -129,5 +157,6 @@ func (f *follower) readdress() {
 	again.Backends = append([]lb.Backend(nil), f.pool.Backends...)
 	f.names.fill(again.Backends)
 	f.pool = &again
-	f.emit(lb.Heard{Service: f.svc.Name, Pool: f.pool, Revision: again.Revision, Err: f.trouble})
+	f.memory.note()
+	f.emit(lb.Heard{Service: f.svc.Name, Pool: f.pool, Revision: again.Revision, At: f.at, Err: f.trouble})
 }

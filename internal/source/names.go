@@ -66,6 +66,15 @@ type names struct {
 
 	mu    sync.Mutex
 	known map[string]netip.Addr // zero: wanted, not resolved yet
+	// kept are addresses from before the start: they serve until DNS speaks.
+	kept map[string]netip.Addr
+}
+
+// recall takes addresses that stand in where DNS is silent.
+func (n *names) recall(addresses map[string]netip.Addr) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.kept = addresses
 }
 
 func newNames(hosts Hosts, vip netip.Addr) *names {
@@ -96,6 +105,9 @@ func (n *names) fill(backends []lb.Backend) {
 			}
 		}
 		known[b.Host] = b.Addr
+		if kept := n.kept[b.Host]; !b.Addr.IsValid() && kept.Is6() == n.v6 {
+			b.Addr = kept
+		}
 	}
 	n.known = known
 }
@@ -171,7 +183,11 @@ func (n *names) learn(host string, addrs []netip.Addr) (changed bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	present, wanted := n.known[host]
-	addr, ok := n.pick(addrs, present)
+	prefer := present
+	if !prefer.IsValid() {
+		prefer = n.kept[host]
+	}
+	addr, ok := n.pick(addrs, prefer)
 	if !wanted || !ok || addr == present {
 		return false
 	}

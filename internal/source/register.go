@@ -53,7 +53,7 @@ type place struct{ endpoint, namespace string }
 func memberships(services []lb.Service) (places map[place][]state.MemberPool, stores []string) {
 	places = map[place][]state.MemberPool{}
 	for _, svc := range services {
-		endpoint, prefix, err := parse(svc.Source)
+		endpoint, prefix, err := parseEtcd(svc.Source)
 		if err != nil {
 			continue
 		}

@@ -110,7 +110,17 @@ func TestCheckRefusesOtherURLs(t *testing.T) {
 	for url, want := range map[string]string{
 		"etcd://127.0.0.1:2379/a/b/": "",
 		"etcd://etcd.example/a":      "",
-		"file:///etc/pool":           "file:// sources are not supported yet",
+		"file:///etc/pool":           "",
+		"file:///etc/po%20ol#?":      "",
+		"file://etc/pool":            "wants the absolute path",
+		"file:///etc/":               "wants the absolute path",
+		"http://h/pool.json?x=1":     "",
+		"HTTPS://h:8443/":            "",
+		"http:///pool":               "http:// names no host",
+		"https://u:p@h/a":            "and nothing else",
+		"http://h:0/a":               `"0" is not a port`,
+		"k8s://t@h/":                 "k8s:// sources are not supported yet",
+		"etcd:/h/a":                  "is not the URL of a source",
 		"pool":                       `"pool" is not the URL of a source`,
 		"etcd:///a/b":                "etcd:// names no host",
 		"etcd://h:2379/":             "etcd:// names no key",
@@ -123,7 +133,7 @@ func TestCheckRefusesOtherURLs(t *testing.T) {
 			t.Errorf("%s: %v, want %q", url, err, want)
 		}
 	}
-	if e, p, _ := parse("etcd://etcd.example/a/b/"); e != "http://etcd.example:2379" || p != "/a/b/" {
+	if e, p, _ := parseEtcd("etcd://etcd.example/a/b/"); e != "http://etcd.example:2379" || p != "/a/b/" {
 		t.Errorf("endpoint %s, prefix %s", e, p)
 	}
 }

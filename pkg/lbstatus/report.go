@@ -39,6 +39,8 @@ type Report struct {
 // SourceStatus says how fresh a balancer's knowledge of a pool is.
 type SourceStatus struct {
 	URL string `json:"url"`
+	// Revisions says whose count Seen, Applied and the members' revisions are.
+	Revisions Revisions `json:"revisions"`
 	// Heard is when the source last proved that it is alive; zero if never.
 	Heard time.Time `json:"heard,omitzero"`
 	// Age is the time since Heard in seconds, filled in when the report is
@@ -50,6 +52,20 @@ type SourceStatus struct {
 	// Error is the source's present trouble; empty if none.
 	Error string `json:"error,omitempty"`
 }
+
+// Revisions says whose count a report's revisions are.
+type Revisions string
+
+const (
+	// StoreRevisions are the revisions of the store the pool is declared in:
+	// whoever wrote at one can wait for it. It is also what a report that says
+	// nothing means.
+	StoreRevisions Revisions = "store"
+	// LocalRevisions are this balancer's own count of the changes it saw in a
+	// file or web page. They grow, but cannot be compared with a store's
+	// revisions or another balancer's.
+	LocalRevisions Revisions = "local"
+)
 
 // StaleAfter is how long a source may be silent before it counts as stale.
 // Sources give a sign of life every second.

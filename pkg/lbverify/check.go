@@ -12,6 +12,9 @@ import (
 //
 //   - A report on another pool, on nothing yet, or from before the revision
 //     leaves it Unknown.
+//   - So does a report whose revisions are not a store's, if a revision is asked
+//     for: the file behind it may be older than the write even where it happens
+//     to say what was wanted, and the write between may still be on its way.
 //   - Out is confirmed when the server is listed as neither enabled nor
 //     pooled, or not listed at all.
 //   - In is confirmed when it is enabled, up and pooled.
@@ -28,6 +31,8 @@ func Check(r lbstatus.Report, e Expectation) Finding {
 		f.Got, f.Reason = "", fmt.Sprintf("answer is about pool %q", r.Pool)
 	case r.Applied <= 0:
 		f.Got, f.Reason = "", "balancer has applied nothing yet"+because(r)
+	case e.Revision > 0 && !ofStore(r):
+		f.Reason = fmt.Sprintf("balancer reads the pool from %s and cannot tell whether revision %d has reached it", r.Source.URL, e.Revision)
 	case r.Applied < e.Revision:
 		f.Reason = fmt.Sprintf("applied %d, want %d%s", r.Applied, e.Revision, because(r))
 	case e.Want == Gone && !listed,
@@ -40,6 +45,11 @@ func Check(r lbstatus.Report, e Expectation) Finding {
 		f.Outcome, f.Reason = Refuted, refutation(r, m, listed)
 	}
 	return f
+}
+
+// ofStore tells whether the report's revisions are a store's.
+func ofStore(r lbstatus.Report) bool {
+	return r.Source.Revisions == "" || r.Source.Revisions == lbstatus.StoreRevisions
 }
 
 // because adds the balancer's own excuse for being behind.

@@ -57,6 +57,35 @@ func TestCheck(t *testing.T) {
 	}
 }
 
+// A balancer that reads its pool from a file counts for itself, in numbers that
+// dwarf any store's: they must never pass for having applied a write.
+func TestLocalRevisionsConfirmNoWrite(t *testing.T) {
+	report := lbstatus.Report{
+		Pool: "p", Seen: 1_700_000_000_000_000, Applied: 1_700_000_000_000_000,
+		Source:  lbstatus.SourceStatus{URL: "file:///pool", Revisions: lbstatus.LocalRevisions},
+		Members: []lbstatus.Member{{Host: "out"}, {Host: "in", Enabled: true, Up: lbstatus.UpYes, Pooled: true}},
+	}
+	for _, revisions := range []lbstatus.Revisions{lbstatus.LocalRevisions, "of a kind not known yet"} {
+		report.Source.Revisions = revisions
+		for host, want := range map[string]Want{"out": Out, "in": In} {
+			e := Expectation{Pool: "p", Host: host, Want: want, Revision: 15}
+			f := Check(report, e)
+			if f.Outcome != Unknown || f.Reason != "balancer reads the pool from file:///pool and cannot tell whether revision 15 has reached it" {
+				t.Errorf("%s by %q: %+v", host, revisions, f)
+			}
+			// Without a write to wait for it is judged as it is.
+			e.Revision = 0
+			if f := Check(report, e); f.Outcome != Confirmed {
+				t.Errorf("%s as it is: %+v", host, f)
+			}
+		}
+	}
+	report.Source.Revisions = lbstatus.StoreRevisions
+	if f := Check(report, Expectation{Pool: "p", Host: "out", Want: Out, Revision: 15}); f.Outcome != Confirmed {
+		t.Errorf("of the store: %+v", f)
+	}
+}
+
 func TestCheckPyBal(t *testing.T) {
 	for _, c := range []struct {
 		state   lbstatus.ServerState

@@ -103,6 +103,9 @@ func (s *Store) base(t *objects.Type) string {
 	return s.cfg.Namespace + "/" + s.cfg.APIVersion + "/" + t.Path + "/"
 }
 
+// Prefix returns what the keys of all objects of a type begin with, for Watch.
+func (s *Store) Prefix(t *objects.Type) string { return s.base(t) }
+
 // key returns the full key of an object.
 func (s *Store) key(o objects.Object) string { return s.base(o.Type) + o.Key.String() }
 

@@ -29,10 +29,13 @@ import (
 //	key KEY VALUE                    store a raw value below /conftool/v1/
 //	backends N                       N web servers be1…beN on $NET.N:8080, and a
 //	                                 hosts file that knows them
-//	backend beN ok|fail|stop         what that server answers
+//	backend beN ok|fail|stop|…       what that server answers; hang, drip, or a
+//	                                 status by its number
 //	fakelb ADDR BEHAVIOUR            a load balancer's status server that
 //	                                 hangs, answers 500, 404, garbage, …
-//	await URL REGEXP                 GET until the body matches, 20 s at most
+//	poolweb ADDR BEHAVIOUR           a web server with a pool file: a file's name,
+//	                                 or refuse, reset, hang, 404, 500, empty
+//	await URL REGEXP [HEADER…]       GET until the body matches, 20 s at most
 //	fetch URL FILE [HEADER…]         GET or METHOD:URL once; status line, chosen
 //	                                 headers and body go to FILE
 //	spread URL N                     N requests; the distinct bodies to stdout
@@ -52,6 +55,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"backends": func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).backends(ts, a[0]) },
 		"backend":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).behave(ts, a[0], a[1]) },
 		"fakelb":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).fakeLB(ts, a[0], a[1]) },
+		"poolweb":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).poolWeb(ts, a[0], a[1]) },
 		"members":  func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).members(ts, a) },
 		"await":    await,
 		"fetch":    fetch,
@@ -77,6 +81,8 @@ type world struct {
 	marked   int64 // a revision of the store
 	// listeners are the programs beside the script, by name.
 	listeners map[string]*listener
+	webs      map[string][]io.Closer // by address
+	cases     cases
 }
 
 type worldKey struct{}
@@ -95,14 +101,21 @@ func (w *world) close() {
 		_, _ = w.store.Process.Wait()
 	}
 	for _, b := range w.servers {
+		b.become("stop")
 		b.stop()
 	}
 	for _, f := range w.fakes {
 		_ = f.Close()
 	}
+	for _, web := range w.webs {
+		for _, c := range web {
+			_ = c.Close()
+		}
+	}
 	if w.router != nil {
 		w.router.Stop()
 	}
+	w.cases.close()
 }
 
 // etcd controls the store's process.
@@ -183,7 +196,9 @@ func (w *world) signal(ts *testscript.TestScript, name string) {
 type backend struct {
 	name, addr string
 	mu         sync.Mutex
-	fails      bool
+	how        string        // what to answer
+	changed    chan struct{} // closed when that is something else
+	asked      string        // the last request
 	server     *http.Server
 }
 
@@ -194,7 +209,7 @@ func (w *world) backends(ts *testscript.TestScript, count string) {
 	_, err := fmt.Sscan(count, &n)
 	ts.Check(err)
 	for i := 1; i <= n; i++ {
-		b := &backend{name: fmt.Sprintf("be%d", i), addr: fmt.Sprintf("%s.%d:8080", w.net, i)}
+		b := &backend{name: fmt.Sprintf("be%d", i), addr: fmt.Sprintf("%s.%d:8080", w.net, i), changed: make(chan struct{})}
 		w.servers[b.name] = b
 		fmt.Fprintf(&hosts, "%s.%d %s\n", w.net, i, b.name)
 		ts.Check(b.start())
@@ -207,13 +222,11 @@ func (w *world) behave(ts *testscript.TestScript, name, how string) {
 	if !ok {
 		ts.Fatalf("no backend %q", name)
 	}
+	b.become(how)
 	if how == "stop" {
 		b.stop()
 		return
 	}
-	b.mu.Lock()
-	b.fails = how == "fail"
-	b.mu.Unlock()
 	if b.server == nil {
 		ts.Check(b.start())
 	}
@@ -236,22 +249,12 @@ func (b *backend) stop() {
 	}
 }
 
-func (b *backend) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.fails {
-		http.Error(w, "broken", http.StatusInternalServerError)
-		return
-	}
-	fmt.Fprintln(w, b.name)
-}
-
 // await gets a URL until its body matches.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	pattern := regexp.MustCompile(args[1])
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		_, _, body, err := request(args[0], nil)
+		_, _, body, err := request(args[0], args[2:])
 		if err == nil && pattern.MatchString(body) != neg {
 			return
 		}

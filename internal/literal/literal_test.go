@@ -56,6 +56,25 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestParseWith(t *testing.T) {
+	names := map[string]any{"server.ip": "{ip}", "server.port": int64(80)}
+	got, err := ParseWith(`[ '-H', server.ip, server.port,]`, names)
+	if diff := cmp.Diff([]any{"-H", "{ip}", int64(80)}, got); err != nil || diff != "" {
+		t.Errorf("error %v (-want +got):\n%s", err, diff)
+	}
+	for text, want := range map[string]string{
+		`[server.ip.x]`:     "character 2: server.ip.x is a name, not a value",
+		`[server]`:          "character 2: server is a name, not a value",
+		`[str(server.ip)]`:  "character 2: str is a name, not a value",
+		`[server.ip()]`:     "character 11: unexpected '('",
+		`[server.ip + 'x']`: "character 12: unexpected '+'",
+	} {
+		if _, err := ParseWith(text, names); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ParseWith(%s): error %v, want %q", text, err, want)
+		}
+	}
+}
+
 func TestParseErrors(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{``, "character 1: unexpected end"},

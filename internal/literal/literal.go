@@ -22,8 +22,12 @@ var ErrSyntax = errors.New("not a Python literal")
 // integer as int64, a number with a point or exponent as float64, True and
 // False as bool, None as nil, a list as []any and a dictionary, whose keys
 // must be strings, as map[string]any; the last of equal keys wins.
-func Parse(text string) (any, error) {
-	p := parser{text: text}
+func Parse(text string) (any, error) { return ParseWith(text, nil) }
+
+// ParseWith reads a literal in which the given names may stand for values, as
+// in PyBal's "[ '-H', server.ip ]": each is its value.
+func ParseWith(text string, names map[string]any) (any, error) {
+	p := parser{text: text, names: names}
 	v, err := p.value(0)
 	if err == nil {
 		p.blank()
@@ -39,8 +43,9 @@ func Parse(text string) (any, error) {
 
 // parser is a position in the text.
 type parser struct {
-	text string
-	pos  int
+	text  string
+	pos   int
+	names map[string]any
 }
 
 func (p *parser) errorf(format string, args ...any) error {
@@ -153,7 +158,12 @@ func (p *parser) dict(depth int) (any, error) {
 
 func (p *parser) constant() (any, error) {
 	start := p.pos
-	word := p.word(func(c byte) bool { return isLetter(c) || isDigit(c) || c == '_' })
+	word := p.word(func(c byte) bool {
+		return isLetter(c) || isDigit(c) || c == '_' || c == '.' && p.names != nil
+	})
+	if v, ok := p.names[word]; ok {
+		return v, nil
+	}
 	switch word {
 	case "True":
 		return true, nil

@@ -1,0 +1,78 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"syscall"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// hook is a command to run, word by word; no shell sees it.
+type hook []string
+
+// hookTimeout bounds one run.
+const hookTimeout = 30 * time.Second
+
+// parseHook reads the words of a command: one for each flag, or one flag with
+// a YAML list of them.
+func parseHook(flag string, words []string) (hook, error) {
+	if len(words) == 1 && strings.HasPrefix(words[0], "[") {
+		var list []string
+		if err := yaml.Unmarshal([]byte(words[0]), &list); err != nil {
+			return nil, fmt.Errorf("--%s: %w", flag, oneLine{err})
+		}
+		words = list
+		if len(words) == 0 {
+			return nil, fmt.Errorf("--%s: names no command", flag)
+		}
+	}
+	if len(words) > 0 && words[0] == "" {
+		return nil, fmt.Errorf("--%s: names no command", flag)
+	}
+	return words, nil
+}
+
+// run runs the command about a file, whose path stands for {} or comes last;
+// "" is no file. Its output is part of the error. What it has started is
+// killed with it.
+func (h hook) run(ctx context.Context, path string) error {
+	ctx, cancel := context.WithTimeout(ctx, hookTimeout)
+	defer cancel()
+	args := h.words(path)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = time.Second
+	err := cmd.Run()
+	if ctx.Err() != nil {
+		err = errors.Join(ctx.Err(), err)
+	}
+	if err != nil {
+		const most = 500
+		text := out.String()
+		return fmt.Errorf("%s: %w: %s", args[0], err, text[:min(most, len(text))])
+	}
+	return nil
+}
+
+func (h hook) words(path string) []string {
+	words, named := make([]string, 0, len(h)+1), path == ""
+	for _, w := range h {
+		if path != "" && strings.Contains(w, "{}") {
+			w, named = strings.ReplaceAll(w, "{}", path), true
+		}
+		words = append(words, w)
+	}
+	if !named {
+		words = append(words, path)
+	}
+	return words
+}

@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/sluice-lb/sluice/internal/poolfile"
+)
+
+// serveFiles serves the files below a directory at /KIND/NAME until ctx ends.
+func serveFiles(ctx context.Context, l net.Listener, kind string, dir *poolfile.Dir) error {
+	server := &http.Server{
+		Handler: http.StripPrefix("/"+kind+"/", fileHandler{dir}), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second,
+		WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(done)
+		_ = server.Close()
+	})
+	err := server.Serve(l)
+	if !stop() {
+		<-done
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve files: %w", err)
+}
+
+// fileHandler serves generated files. They are small and replaced, never
+// written, so each answer is one whole file with the tag of its contents.
+type fileHandler struct{ dir *poolfile.Dir }
+
+func (h fileHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "only GET and HEAD are served here", http.StatusMethodNotAllowed)
+		return
+	}
+	name := r.URL.Path
+	data, err := []byte(nil), checkFileName(name)
+	if err == nil {
+		data, err = h.dir.Read(name)
+	}
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	kind := "text/plain; charset=utf-8"
+	if strings.HasSuffix(name, ".json") {
+		kind = "application/json"
+	}
+	w.Header().Set("Content-Type", kind)
+	w.Header().Set("Cache-Control", "no-cache")
+	w.Header().Set("ETag", fmt.Sprintf("\"%x\"", sha256.Sum256(data)))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+}
