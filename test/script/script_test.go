@@ -65,7 +65,7 @@ func TestScripts(t *testing.T) {
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
-		Cmds: commands(),
+		Cmds: withCases(commands()),
 	})
 }
 

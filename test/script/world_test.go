@@ -29,12 +29,13 @@ import (
 //	key KEY VALUE                    store a raw value below /conftool/v1/
 //	backends N                       N web servers be1…beN on $NET.N:8080, and a
 //	                                 hosts file that knows them
-//	backend beN ok|fail|stop         what that server answers
+//	backend beN ok|fail|stop|…       what that server answers; hang, drip, or a
+//	                                 status by its number
 //	fakelb ADDR BEHAVIOUR            a load balancer's status server that
 //	                                 hangs, answers 500, 404, garbage, …
 //	poolweb ADDR BEHAVIOUR           a web server with a pool file: a file's name,
 //	                                 or refuse, reset, hang, 404, 500, empty
-//	await URL REGEXP                 GET until the body matches, 20 s at most
+//	await URL REGEXP [HEADER…]       GET until the body matches, 20 s at most
 //	fetch URL FILE [HEADER…]         GET or METHOD:URL once; status line, chosen
 //	                                 headers and body go to FILE
 //	spread URL N                     N requests; the distinct bodies to stdout
@@ -45,17 +46,9 @@ import (
 //	signal HUP|TERM                  send it to that lbd; TERM waits for its end
 //	members NAME…                    wait until exactly these balancers live
 //	expand FILE                      expand $NET, $ETCD, $WORK in FILE
-//	changeid FILE NAME               set $NAME to the first change's ID in FILE,
-//	                                 the output of history -o jsonl
-//	record KEY VALUE                 store a raw audit record
-//	compact                          make the store forget its history
-//	listen NAME PROGRAM…             run a program beside the script, output to
-//	                                 the file NAME
-//	heard NAME REGEXP                wait until that output matches, 20 s at most
-//	hush NAME                        end it as Ctrl-C does; it must exit with 0
-//	expect FILE GOLDEN               compare lines of a watch, times and IDs aside
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	all := operatorCommands()
+	maps.Copy(all, historyCommands())
 	maps.Copy(all, map[string]func(*testscript.TestScript, bool, []string){
 		"etcd":     func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).etcd(ts, a[0]) },
 		"key":      func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).put(ts, a[0], a[1]) },
@@ -72,13 +65,6 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"signal":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).signal(ts, a[0]) },
 		"router":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).startRouter(ts, a[0]) },
 		"route":    func(ts *testscript.TestScript, neg bool, a []string) { worldOf(ts).awaitRoute(ts, neg, a[0]) },
-		"changeid": changeID,
-		"record":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).record(ts, a[0], a[1]) },
-		"compact":  func(ts *testscript.TestScript, _ bool, _ []string) { worldOf(ts).compact(ts) },
-		"listen":   listen,
-		"heard":    heard,
-		"hush":     hush,
-		"expect":   expect,
 	})
 	return all
 }
@@ -96,6 +82,7 @@ type world struct {
 	// listeners are the programs beside the script, by name.
 	listeners map[string]*listener
 	webs      map[string][]io.Closer // by address
+	cases     cases
 }
 
 type worldKey struct{}
@@ -114,6 +101,7 @@ func (w *world) close() {
 		_, _ = w.store.Process.Wait()
 	}
 	for _, b := range w.servers {
+		b.become("stop")
 		b.stop()
 	}
 	for _, f := range w.fakes {
@@ -127,6 +115,7 @@ func (w *world) close() {
 	if w.router != nil {
 		w.router.Stop()
 	}
+	w.cases.close()
 }
 
 // etcd controls the store's process.
@@ -207,7 +196,9 @@ func (w *world) signal(ts *testscript.TestScript, name string) {
 type backend struct {
 	name, addr string
 	mu         sync.Mutex
-	fails      bool
+	how        string        // what to answer
+	changed    chan struct{} // closed when that is something else
+	asked      string        // the last request
 	server     *http.Server
 }
 
@@ -218,7 +209,7 @@ func (w *world) backends(ts *testscript.TestScript, count string) {
 	_, err := fmt.Sscan(count, &n)
 	ts.Check(err)
 	for i := 1; i <= n; i++ {
-		b := &backend{name: fmt.Sprintf("be%d", i), addr: fmt.Sprintf("%s.%d:8080", w.net, i)}
+		b := &backend{name: fmt.Sprintf("be%d", i), addr: fmt.Sprintf("%s.%d:8080", w.net, i), changed: make(chan struct{})}
 		w.servers[b.name] = b
 		fmt.Fprintf(&hosts, "%s.%d %s\n", w.net, i, b.name)
 		ts.Check(b.start())
@@ -231,13 +222,11 @@ func (w *world) behave(ts *testscript.TestScript, name, how string) {
 	if !ok {
 		ts.Fatalf("no backend %q", name)
 	}
+	b.become(how)
 	if how == "stop" {
 		b.stop()
 		return
 	}
-	b.mu.Lock()
-	b.fails = how == "fail"
-	b.mu.Unlock()
 	if b.server == nil {
 		ts.Check(b.start())
 	}
@@ -260,22 +249,12 @@ func (b *backend) stop() {
 	}
 }
 
-func (b *backend) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.fails {
-		http.Error(w, "broken", http.StatusInternalServerError)
-		return
-	}
-	fmt.Fprintln(w, b.name)
-}
-
 // await gets a URL until its body matches.
 func await(ts *testscript.TestScript, neg bool, args []string) {
 	pattern := regexp.MustCompile(args[1])
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		_, _, body, err := request(args[0], nil)
+		_, _, body, err := request(args[0], args[2:])
 		if err == nil && pattern.MatchString(body) != neg {
 			return
 		}
