@@ -90,9 +90,10 @@ func (s *service) listen(h lb.Heard, now time.Time) {
 	s.source.Error = h.Err
 	if h.Revision != 0 {
 		s.seen = h.Revision
-		if s.source.Heard = h.At; h.At.IsZero() {
-			s.source.Heard = now
-		}
+		s.source.Heard = now
+	}
+	if !h.At.IsZero() {
+		s.source.Heard = h.At
 	}
 	if h.Revision == 0 || h.Pool != nil || h.Err != "" || s.assigned == nil {
 		return

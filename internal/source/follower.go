@@ -158,5 +158,7 @@ func (f *follower) readdress() {
 	f.names.fill(again.Backends)
 	f.pool = &again
 	f.memory.note()
-	f.emit(lb.Heard{Service: f.svc.Name, Pool: f.pool, Revision: again.Revision, At: f.at, Err: f.trouble})
+	h := lb.Heard{Service: f.svc.Name, Err: f.trouble}
+	f.present(&h)
+	f.emit(h)
 }

@@ -141,7 +141,7 @@ func (k *keptPool) addresses() map[string]netip.Addr {
 }
 
 // recall makes of trouble before any pool the pool that was kept, stale as it
-// is: its revision is the one it was kept at.
+// is.
 func (f *follower) recall(h *lb.Heard) {
 	if f.memory.kept == nil {
 		return
@@ -149,8 +149,19 @@ func (f *follower) recall(h *lb.Heard) {
 	f.pool, f.at = f.memory.kept, f.memory.heard
 	f.memory.kept, f.memory.recalled = nil, true
 	f.names.fill(f.pool.Backends)
-	h.Pool, h.Revision, h.At = f.pool, f.pool.Revision, f.at
+	f.present(h)
 	h.Err += fmt.Sprintf("; using the pool kept at %s", f.at.UTC().Format(time.RFC3339))
+}
+
+// present puts the present pool into what is heard. One that was kept says no
+// revision of a store: it may be another store by now, whose lower revisions
+// would then all count as in force.
+func (f *follower) present(h *lb.Heard) {
+	pool := *f.pool
+	if f.memory.recalled && !f.svc.LocalRevisions {
+		pool.Revision = 0
+	}
+	h.Pool, h.Revision, h.At = &pool, pool.Revision, f.at
 }
 
 // recallLate takes the kept pool when the source has said nothing at all.
