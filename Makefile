@@ -42,7 +42,8 @@ fuzz:
 
 # Each stage of a change's way, beside the raw floor it stands on.
 bench:
-	$(GO) test -run '^$$' -bench . -benchtime 300x ./test/bench
+	$(GO) test -run '^$$' -bench '^Benchmark[^C]' -benchtime 300x ./test/bench
+	$(GO) test -run '^$$' -bench Confctl -benchtime 20x ./test/bench
 
 clean:
 	rm -rf bin

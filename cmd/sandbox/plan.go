@@ -178,10 +178,12 @@ In a second terminal:
   . %s
   confctl select 'cluster=web' get          # what is said
   curl http://%s/             # served through the first balancer
-  depool --hostname web1.sandbox            # take a server out ...
+  confctl status                            # what is true, pool by balancer
+  depool --hostname web1.sandbox --verify   # take a server out, and wait for both balancers ...
   for i in 1 2 3 4 5 6; do curl -s http://%s/; done   # ... and it is gone
   restart-web2                              # depool, verify with both balancers, restart, repool, verify
   pool --hostname web1.sandbox
+  confctl history                           # who changed what
   curl http://%s/pools/%s    # PyBal's status
   curl 'http://%s/v1/pools/%s/web1.sandbox'   # ours, with revisions
 

@@ -163,7 +163,7 @@ func (c *confctl) tellJSON(step state.Step) error {
 		line.Change, line.User, line.Host, line.Reason, line.Undoes = r.ID, r.User, r.Host, r.Reason, r.Undoes
 	}
 	for _, a := range step.Objects {
-		line.Object, line.Before, line.After, line.Diffs = a.Object.Key.String(), asJSON(a.Before), asJSON(a.Object.Raw), nil
+		line.Object, line.Before, line.After, line.Diffs = a.Object.Key.String(), storedJSON(a.Before), storedJSON(a.Object.Raw), nil
 		for _, d := range a.Diffs {
 			line.Diffs = append(line.Diffs, watchDiff{d.Field, d.Old, d.New})
 		}
@@ -174,8 +174,8 @@ func (c *confctl) tellJSON(step state.Step) error {
 	return nil
 }
 
-// asJSON is a stored value within JSON: as a string if it is none itself.
-func asJSON(raw []byte) json.RawMessage {
+// storedJSON is a stored value within JSON: as a string if it is none itself.
+func storedJSON(raw []byte) json.RawMessage {
 	if raw == nil || json.Valid(raw) {
 		return raw
 	}

@@ -203,9 +203,9 @@ func (f *follower) keep(ctx context.Context, dir string) {
 // writeDown replaces the file by the present pool.
 func (f *follower) writeDown(dir string) error {
 	f.mu.Lock()
-	pool, at, recalled := f.pool, f.at, f.memory.recalled
+	pool, at := f.pool, f.at
 	f.mu.Unlock()
-	if pool == nil || recalled {
+	if pool == nil {
 		return nil
 	}
 	k := keptPool{Service: f.svc.Name, Source: f.svc.Source, Revision: pool.Revision, Heard: at.UTC(), Servers: map[string]keptServer{}}

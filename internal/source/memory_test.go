@@ -227,6 +227,21 @@ func TestKeptAddressesStandIn(t *testing.T) {
 	}
 }
 
+// An answer of DNS makes no silent source look alive.
+func TestAddressesAreNoSignOfLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, said := quietFollower()
+		heard := time.Now()
+		f.declare([]byte(one), poolfile.Dict)
+		f.fail(errors.New("away"))
+		time.Sleep(time.Minute)
+		f.readdress()
+		if last := (*said)[2]; last.Pool == nil || !last.At.Equal(heard) || last.Err != "away" {
+			t.Errorf("said %+v", last)
+		}
+	})
+}
+
 func edit(t *testing.T, path string, change func(*keptPool)) {
 	t.Helper()
 	data, err := os.ReadFile(path)

@@ -17,6 +17,19 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// historyCommands are what scripts about the history and its watchers can do.
+func historyCommands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"changeid": changeID,
+		"record":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).record(ts, a[0], a[1]) },
+		"compact":  func(ts *testscript.TestScript, _ bool, _ []string) { worldOf(ts).compact(ts) },
+		"listen":   listen,
+		"heard":    heard,
+		"hush":     hush,
+		"expect":   expect,
+	}
+}
+
 // changeID sets an environment variable to the ID of the first change in a file
 // of history -o jsonl.
 func changeID(ts *testscript.TestScript, _ bool, args []string) {

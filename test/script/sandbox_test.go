@@ -19,10 +19,12 @@ var printed = []struct{ command, output string }{
 	{`^\. /.*/env$`, `^$`},
 	{`^confctl select 'cluster=web' get`, `(?s)"web1.sandbox": {"weight": 10, "pooled": "yes"}.*"web6.sandbox"`},
 	{`^curl http://[0-9.:]+/ `, `^web\d.sandbox, start 1\n$`},
-	{`^depool --hostname web1.sandbox`, `web1.sandbox: pooled changed yes => no`},
+	{`^confctl status`, `(?s)web_17080 +lb1 +ok +6/6/6.*web_17080 +lb2 +ok +6/6/6`},
+	{`^depool --hostname web1.sandbox`, `(?s)web1.sandbox: pooled changed yes => no.*confirmed by lb1, lb2 at revision \d+`},
 	{`^for i in 1 2 3 4 5 6; do curl`, `^(web[2-6].sandbox, start 1\n){6}$`},
 	{`^restart-web2`, `(?s)pooled=no at revision.*confirmed by every balancer.*restarting web2.service.*confirmed by every balancer: web2.sandbox is enabled/up/pooled`},
 	{`^pool --hostname web1.sandbox`, `web1.sandbox: pooled changed no => yes`},
+	{`^confctl history`, `(?s)web1.sandbox +pooled no => yes.*web2.sandbox +pooled no => yes.*web1.sandbox +pooled yes => no`},
 	{`^curl http://[0-9.:]+/pools/`, `(?m)^web3.sandbox:\tenabled/up/pooled$`},
 	{`^curl 'http://[0-9.:]+/v1/pools/`, `"host":"web1.sandbox".*"revision":\d+`},
 }

@@ -46,17 +46,9 @@ import (
 //	signal HUP|TERM                  send it to that lbd; TERM waits for its end
 //	members NAME…                    wait until exactly these balancers live
 //	expand FILE                      expand $NET, $ETCD, $WORK in FILE
-//	changeid FILE NAME               set $NAME to the first change's ID in FILE,
-//	                                 the output of history -o jsonl
-//	record KEY VALUE                 store a raw audit record
-//	compact                          make the store forget its history
-//	listen NAME PROGRAM…             run a program beside the script, output to
-//	                                 the file NAME
-//	heard NAME REGEXP                wait until that output matches, 20 s at most
-//	hush NAME                        end it as Ctrl-C does; it must exit with 0
-//	expect FILE GOLDEN               compare lines of a watch, times and IDs aside
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	all := operatorCommands()
+	maps.Copy(all, historyCommands())
 	maps.Copy(all, map[string]func(*testscript.TestScript, bool, []string){
 		"etcd":     func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).etcd(ts, a[0]) },
 		"key":      func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).put(ts, a[0], a[1]) },
@@ -73,13 +65,6 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"signal":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).signal(ts, a[0]) },
 		"router":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).startRouter(ts, a[0]) },
 		"route":    func(ts *testscript.TestScript, neg bool, a []string) { worldOf(ts).awaitRoute(ts, neg, a[0]) },
-		"changeid": changeID,
-		"record":   func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).record(ts, a[0], a[1]) },
-		"compact":  func(ts *testscript.TestScript, _ bool, _ []string) { worldOf(ts).compact(ts) },
-		"listen":   listen,
-		"heard":    heard,
-		"hush":     hush,
-		"expect":   expect,
 	})
 	return all
 }
