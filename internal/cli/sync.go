@@ -33,6 +33,8 @@ func (c *confctl) syncCommand() *cobra.Command {
 		},
 	}
 	c.writeFlags.add(cmd.Flags())
+	c.waiting.add(cmd.Flags())
+	cmd.Flags().Lookup("wait").Usage = "wait until every balancer of the objects created or removed confirms that, at most `TIME` (" + briefly.String() + " unless given)"
 	cmd.Flags().Lookup("dry-run").Usage = "only say what would be done"
 	cmd.Flags().Lookup("force").Usage = fmt.Sprintf("also remove objects that are pooled, or more than %d %% of a type", int(maxRemoved*100))
 	return cmd
@@ -236,7 +238,26 @@ func (r *syncRun) carryOut(ctx context.Context, s *session, parts []*syncPart) e
 	if err != nil {
 		return oneLine{err}
 	}
-	return nil
+	if !r.waiting.wanted() {
+		return nil
+	}
+	if change, err = s.served(ctx, change); err != nil {
+		return err
+	}
+	return r.waiting.after(ctx, s, change)
+}
+
+// served is the part of a change that balancers take up: most of what a tree
+// declares is nobody's to confirm.
+func (s *session) served(ctx context.Context, change state.Change) (state.Change, error) {
+	m, err := s.balancers(ctx)
+	if err != nil {
+		return change, err
+	}
+	change.Objects = slices.DeleteFunc(slices.Clone(change.Objects), func(o state.Outcome) bool {
+		return !o.Changed || len(m.serving(m.source(o.Object.Type, o.Object.Key))) == 0
+	})
+	return change, nil
 }
 
 // preview names every object a dry run would create or remove.

@@ -35,12 +35,15 @@ func (w *waiting) add(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&w.without, "without-lb", nil, "with --wait, leave out the balancer `NAME`; may be given several times")
 }
 
+// wanted tells whether to wait at all.
+func (w waiting) wanted() bool { return w.verify || w.wait > 0 }
+
 // after waits for the balancers, if that was asked for.
 func (w waiting) after(ctx context.Context, s *session, change state.Change) error {
 	if w.verify && w.wait == 0 {
 		w.wait = briefly
 	}
-	if w.wait <= 0 || len(change.Objects) == 0 {
+	if !w.wanted() || len(change.Objects) == 0 {
 		return nil
 	}
 	return s.waitFor(ctx, change, asking{w.wait, w.without})
