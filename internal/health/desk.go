@@ -187,7 +187,10 @@ func (d *desk) hear(f finding) {
 		return
 	}
 	level := slog.LevelInfo
-	if v.State == lb.Down {
+	switch {
+	case v.State == t.verdict.State:
+		level = slog.LevelDebug // only its reason is another one
+	case v.State == lb.Down:
 		level = slog.LevelWarn
 	}
 	d.log.Log(d.ctx, level, "verdict changed", "service", t.key.service, "host", t.key.host,
