@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -261,6 +262,9 @@ func TestDeclareChangesOnlyWhatChanged(t *testing.T) {
 		if got, want := strings.Join(ops, "; "), "-D -t 192.0.2.1:80"; got != want {
 			t.Errorf("removing a service did %q, want %q", got, want)
 		}
+		if r.checks.has(web.Name) || !r.checks.has("third") {
+			t.Errorf("checked are %v, want only the service that is left", r.checks.set)
+		}
 	})
 }
 
@@ -344,6 +348,7 @@ type rig struct {
 	board  *lbstatus.Board
 	engine *Engine
 	routes *routes
+	checks *checks
 }
 
 func run(t *testing.T, plane dataplane.Plane, body func(*rig)) {
@@ -351,9 +356,9 @@ func run(t *testing.T, plane dataplane.Plane, body func(*rig)) {
 		ctx, cancel := context.WithCancel(context.Background())
 		log := slog.New(slog.DiscardHandler)
 		tables := dataplane.NewReconciler(plane, log)
-		r := &rig{t: t, ctx: ctx, plane: plane, board: lbstatus.NewBoard(web.Name, other.Name), routes: &routes{}}
+		r := &rig{t: t, ctx: ctx, plane: plane, board: lbstatus.NewBoard(web.Name, other.Name), routes: &routes{}, checks: &checks{set: map[string]bool{}}}
 		r.engine = New([]lb.Service{web, other}, Neighbours{
-			Tables: tables, Checks: noChecks{}, Routes: r.routes, Board: r.board, Log: log,
+			Tables: tables, Checks: r.checks, Routes: r.routes, Board: r.board, Log: log,
 			Connections: func() map[dataplane.ServiceID]map[netip.AddrPort]int {
 				return map[dataplane.ServiceID]map[netip.AddrPort]int{newService(web).id: {addr("s1"): 42}}
 			},
@@ -437,11 +442,30 @@ func words(r lbstatus.Report) []string {
 	return out
 }
 
-type noChecks struct{}
+// checks remembers which services it was last told to check.
+type checks struct {
+	mu  sync.Mutex
+	set map[string]bool
+}
 
-func (noChecks) Set(lb.Service, lb.Pool) error { return nil }
+func (c *checks) Set(svc lb.Service, _ lb.Pool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.set[svc.Name] = true
+	return nil
+}
 
-func (noChecks) Remove(string) {}
+func (c *checks) Remove(service string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.set, service)
+}
+
+func (c *checks) has(service string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.set[service]
+}
 
 type routes struct{ last atomic.Pointer[[]bgp.Route] }
 
