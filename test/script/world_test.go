@@ -44,7 +44,8 @@ import (
 //	lbd FILE                         run lbd on the userspace plane with that
 //	                                 configuration, its log in lbd.log
 //	signal HUP|TERM                  send it to that lbd; TERM waits for its end
-//	members NAME…                    wait until exactly these balancers live
+//	members NAME[=POOL,…]…           wait until exactly these balancers live, and
+//	                                 serve exactly these pools
 //	expand FILE                      expand $NET, $ETCD, $WORK in FILE
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	all := operatorCommands()
