@@ -19,6 +19,8 @@ man:
 
 # All tests: those of this machine, then those that need a kernel with IPVS.
 test:
+	@test -n "$$SLUICE_SITE_DATA" -o -d ../shared/data/conftool-data || \
+		echo 'SKIPPED: the tests on a real site'"'"'s data; SLUICE_SITE_DATA names its directory'
 	$(GO) test -timeout 20m ./...
 	@$(MAKE) --no-print-directory lab-test
 
