@@ -1,7 +1,7 @@
 # Sluice. `make sandbox` tries it, `make test` proves it.
 
 GO       ?= go
-PROGRAMS := confctl pool depool drain decommission restart-service lbd sandbox
+PROGRAMS := confctl conftool-sync pool depool drain decommission restart-service lbd sandbox
 FUZZTIME ?= 10s
 
 .PHONY: build man sandbox test race vet lint fuzz bench clean

@@ -58,6 +58,7 @@ var rooms = map[string][]string{
 	"cmd/depool":          {"internal/cli"},
 	"cmd/drain":           {"internal/cli"},
 	"cmd/decommission":    {"internal/cli"},
+	"cmd/conftool-sync":   {"internal/cli"},
 	"cmd/restart-service": {"internal/cli"},
 	"cmd/lbd":             {"internal/lbd"},
 	"cmd/manpages":        {"internal/cli", "internal/lbd"},
@@ -83,7 +84,7 @@ var forbidden = []struct {
 // decision could need.
 const anyModule = "github.com/"
 
-var operators = []string{"cmd/confctl", "cmd/pool", "cmd/depool", "cmd/drain", "cmd/decommission", "cmd/restart-service"}
+var operators = []string{"cmd/confctl", "cmd/pool", "cmd/depool", "cmd/drain", "cmd/decommission", "cmd/conftool-sync", "cmd/restart-service"}
 
 // impure are packages the coordinator must not import: it decides from values.
 var impure = []string{"net", "net/http", "os", "time", "log", "log/slog", "context", "fmt", "io"}

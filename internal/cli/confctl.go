@@ -61,7 +61,7 @@ func (c *confctl) command() *cobra.Command {
 	c.outputFlag(flags)
 	c.root.AddCommand(c.selectCommand(), c.tagsCommand(), c.syncCommand())
 	c.root.AddCommand(c.historyCommand(), c.showChangeCommand(), c.undoCommand(), c.watchCommand())
-	c.root.AddCommand(c.verifyCommand(), c.statusCommand(), c.balancersCommand())
+	c.root.AddCommand(c.verifyCommand(), c.statusCommand(), c.balancersCommand(), c.locksCommand())
 	c.root.AddCommand(c.generateCommand())
 	for _, v := range verbs() {
 		c.root.AddCommand(c.verbCommand(v))
@@ -78,7 +78,7 @@ func (c *confctl) noMode(_ *cobra.Command, args []string) error {
 
 // open opens a session and the type the command acts on.
 func (c *confctl) open() (*session, *objects.Type, error) {
-	s, err := openSession(c.env, c.root.Flags(), "confctl", c.reason)
+	s, err := openSession(c.env, c.root.Flags(), c.root.Name(), c.reason)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -9,5 +9,5 @@ func Programs() []*cobra.Command {
 	for _, v := range verbs() {
 		all = append(all, (&onHost{verb: v}).command())
 	}
-	return append(all, restartCommand(Env{}))
+	return append(all, conftoolSync(Env{}), restartCommand(Env{}))
 }

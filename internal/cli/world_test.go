@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"github.com/sluice-lb/sluice/internal/devetcd"
 )
@@ -185,4 +187,41 @@ func (r ran) wants(t *testing.T, want ran) {
 	if strings.Count(r.stderr, "\n") > max(1, strings.Count(want.stderr, "\n")+1) {
 		t.Errorf("stderr: more lines than wanted: %q", r.stderr)
 	}
+}
+
+// onTerminal runs a command with a terminal for its stderr and returns what it
+// showed there.
+func (w *world) onTerminal(command func(context.Context, Env) int, args ...string) string {
+	w.t.Helper()
+	screen, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer screen.Close()
+	fd := int(screen.Fd())
+	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+		w.t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	shown := make(chan string)
+	go func() {
+		text, _ := io.ReadAll(screen) // ends with an error when the terminal is closed
+		shown <- string(text)
+	}()
+	code := command(w.t.Context(), Env{
+		Args: args, Stdin: w.stdin, Stdout: io.Discard, Stderr: tty,
+		Getenv:   func(name string) string { return w.vars[name] },
+		Hostname: func() (string, error) { return "cp1001", nil },
+	})
+	if err := tty.Close(); err != nil || code != 0 {
+		w.t.Errorf("exit %d, %v", code, err)
+	}
+	return <-shown
 }

@@ -28,6 +28,9 @@ type Options struct {
 	// CertFile, KeyFile and CAFile, if set, make the server speak TLS to its
 	// clients and want certificates of that authority from them.
 	CertFile, KeyFile, CAFile string
+	// Fsync makes the server wait for the disk before it answers, as one in
+	// production does.
+	Fsync bool
 }
 
 // Server is one running single-member etcd.
@@ -92,6 +95,7 @@ func quiet(dir string) *embed.Config {
 
 func config(opts Options) (*embed.Config, error) {
 	cfg := quiet(opts.Dir)
+	cfg.UnsafeNoFsync = !opts.Fsync
 	// One member elects itself: a short timeout is the time to readiness.
 	cfg.TickMs, cfg.ElectionMs = 10, 50
 	if opts.AutoCompact > 0 {

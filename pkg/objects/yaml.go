@@ -39,6 +39,9 @@ func openYAML(data []byte, file string) (*document, *yaml.Node, error) {
 	if err := dec.Decode(&root); errors.Is(err, io.EOF) {
 		return nil, nil, fmt.Errorf("%s: empty", file)
 	} else if err != nil {
+		if line := tabbed(data); line > 0 {
+			return nil, nil, fmt.Errorf("%s:%d: a tab where spaces belong: %w", file, line, err)
+		}
 		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if err := dec.Decode(&second); err == nil {
@@ -47,6 +50,20 @@ func openYAML(data []byte, file string) (*document, *yaml.Node, error) {
 		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return &document{file: file, left: maxNodes}, root.Content[0], nil
+}
+
+// tabbed returns the first line that is indented by a tab, 0 if none is: what
+// is wrong with most files that cannot be read, and what the parser tells least
+// clearly.
+func tabbed(data []byte) int {
+	n := 0
+	for line := range bytes.Lines(data) {
+		n++
+		if indent := line[:len(line)-len(bytes.TrimLeft(line, " \t"))]; bytes.Contains(indent, []byte("\t")) {
+			return n
+		}
+	}
+	return 0
 }
 
 // errorf returns an error that begins with the node's place.

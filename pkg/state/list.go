@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/sluice-lb/sluice/pkg/objects"
 )
@@ -42,16 +44,80 @@ func (s *Store) List(ctx context.Context, t *objects.Type, sel *objects.Selector
 func (s *Store) list(ctx context.Context, t *objects.Type, sel *objects.Selector) (l Listing, err error) {
 	literal := sel.Prefix()
 	l.Revision, err = s.scan(ctx, s.base(t)+literal, 0, func(e Entry) {
-		path := literal + e.Key
-		key, err := t.ParseKey(path)
-		switch {
-		case err != nil:
-			l.Stray = append(l.Stray, path)
-		case sel.Match(key):
-			l.take(sel, objects.Object{Type: t, Key: key, Revision: e.Revision, Raw: e.Value})
-		}
+		e.Key = literal + e.Key
+		l.add(t, sel, e)
 	})
 	return l, err
+}
+
+// ListTypes returns all objects of each of the types, at one revision: in one
+// request, but for types with more objects than one answer should hold.
+func (s *Store) ListTypes(ctx context.Context, types []*objects.Type) ([]Listing, error) {
+	for {
+		all, err := s.listTypes(ctx, types)
+		if errors.Is(err, rpctypes.ErrCompacted) && ctx.Err() == nil {
+			continue // between two pages
+		}
+		if err != nil {
+			var needs []need
+			for _, t := range types {
+				needs = append(needs, prefix(s.base(t)))
+			}
+			return nil, fmt.Errorf("list %s: %w", pathsOf(types), s.permit(ctx, err, needs...))
+		}
+		return all, nil
+	}
+}
+
+func (s *Store) listTypes(ctx context.Context, types []*objects.Type) ([]Listing, error) {
+	var gets []clientv3.Op
+	for _, t := range types {
+		gets = append(gets, clientv3.OpGet(s.base(t), clientv3.WithPrefix(), clientv3.WithLimit(page)))
+	}
+	resp, err := s.txn(ctx, nil, gets, nil)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Listing, len(types))
+	for i, t := range types {
+		every, err := t.SelectExact(nil)
+		if err != nil {
+			return nil, err
+		}
+		l, base := &all[i], s.base(t)
+		l.Revision = resp.Header.Revision
+		first := resp.Responses[i].GetResponseRange()
+		for _, kv := range first.Kvs {
+			l.add(t, every, entry(kv, base))
+		}
+		if first.More {
+			add := func(e Entry) { l.add(t, every, e) }
+			if _, err := s.scanFrom(ctx, after(first.Kvs), base, l.Revision, add); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return all, nil
+}
+
+// pathsOf names the types' paths, for errors.
+func pathsOf(types []*objects.Type) string {
+	var paths []string
+	for _, t := range types {
+		paths = append(paths, t.Path)
+	}
+	return strings.Join(paths, ", ")
+}
+
+// add sorts an entry in; its key is below the type's path.
+func (l *Listing) add(t *objects.Type, sel *objects.Selector, e Entry) {
+	key, err := t.ParseKey(e.Key)
+	switch {
+	case err != nil:
+		l.Stray = append(l.Stray, e.Key)
+	case sel.Match(key):
+		l.take(sel, objects.Object{Type: t, Key: key, Revision: e.Revision, Raw: e.Value})
+	}
 }
 
 // take adds an object if what it holds is selected, too.

@@ -120,7 +120,11 @@ const page = 10_000
 // which it returns: the one given, or the latest for 0. Its error is the client
 // library's.
 func (s *Store) scan(ctx context.Context, prefix string, revision int64, each func(Entry), opts ...clientv3.OpOption) (int64, error) {
-	from := prefix
+	return s.scanFrom(ctx, prefix, prefix, revision, each, opts...)
+}
+
+// scanFrom is scan for the keys from a certain one on.
+func (s *Store) scanFrom(ctx context.Context, from, prefix string, revision int64, each func(Entry), opts ...clientv3.OpOption) (int64, error) {
 	for {
 		resp, err := s.get(ctx, from, append([]clientv3.OpOption{
 			clientv3.WithRange(clientv3.GetPrefixRangeEnd(prefix)), clientv3.WithLimit(page), clientv3.WithRev(revision),
@@ -135,9 +139,12 @@ func (s *Store) scan(ctx context.Context, prefix string, revision int64, each fu
 		if !resp.More || len(resp.Kvs) == 0 {
 			return revision, nil
 		}
-		from = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
+		from = after(resp.Kvs)
 	}
 }
+
+// after returns the first key there can be behind those read.
+func after(kvs []*mvccpb.KeyValue) string { return string(kvs[len(kvs)-1].Key) + "\x00" }
 
 func entry(kv *mvccpb.KeyValue, prefix string) Entry {
 	return Entry{Key: string(bytes.TrimPrefix(kv.Key, []byte(prefix))), Value: kv.Value, Revision: kv.ModRevision}

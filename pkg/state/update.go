@@ -127,6 +127,12 @@ func parts(muts []Mutation) (n int) {
 // the server's limit allows, else in several under one change ID. The Change
 // is meaningful even beside an error.
 func (s *Store) Update(ctx context.Context, audit Audit, muts []Mutation) (Change, error) {
+	return s.UpdateWithProgress(ctx, audit, muts, func(int) {})
+}
+
+// UpdateWithProgress is an Update that tells after each transaction how many
+// of the mutations have been carried out.
+func (s *Store) UpdateWithProgress(ctx context.Context, audit Audit, muts []Mutation, progress func(done int)) (Change, error) {
 	var done Change
 	muts, err := s.Recall(ctx, muts)
 	if err != nil {
@@ -150,6 +156,7 @@ func (s *Store) Update(ctx context.Context, audit Audit, muts []Mutation) (Chang
 		if slices.ContainsFunc(outcomes, func(o Outcome) bool { return o.Changed }) {
 			done.ID = id
 		}
+		progress(len(done.Objects))
 		muts = muts[n:]
 	}
 	return done, nil

@@ -35,7 +35,7 @@ const (
 // and how many times the floor that is: the raw client's time for the same work
 // plus the start of a program that does nothing but is linked the same way.
 func BenchmarkConfctl(b *testing.B) {
-	o := newOperator(b)
+	o := newOperator(b, devetcd.Options{})
 	floor := o.start(b)
 	o.seed(b, 0, siteNodes)
 	rawGet := o.raw(b, "raw-get-one", func(ctx context.Context, c *clientv3.Client, _ int) error {
@@ -92,8 +92,8 @@ type operator struct {
 	env            []string
 }
 
-func newOperator(b *testing.B) *operator {
-	etcd, err := devetcd.Start(devetcd.Options{})
+func newOperator(b *testing.B, opts devetcd.Options) *operator {
+	etcd, err := devetcd.Start(opts)
 	check(b, err)
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{etcd.Endpoint()}, Logger: zap.NewNop()})
 	check(b, err)
