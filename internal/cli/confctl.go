@@ -63,6 +63,7 @@ func (c *confctl) command() *cobra.Command {
 	c.root.AddCommand(c.historyCommand(), c.showChangeCommand(), c.undoCommand(), c.watchCommand())
 	c.root.AddCommand(c.verifyCommand(), c.statusCommand(), c.balancersCommand(), c.locksCommand())
 	c.root.AddCommand(c.generateCommand())
+	c.root.AddCommand(c.schemaCommand())
 	for _, v := range verbs() {
 		c.root.AddCommand(c.verbCommand(v))
 	}
@@ -150,12 +151,19 @@ func withChildren(cmd *cobra.Command) []*cobra.Command {
 
 // exactly wants these arguments, which it names in its error.
 func exactly(names ...string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
+	return func(cmd *cobra.Command, args []string) error {
 		if len(args) < len(names) {
 			return fmt.Errorf("no %s given", names[len(args)])
 		}
-		if len(args) > len(names) {
-			return fmt.Errorf("argument %q is one too many", args[len(names)])
+		return atMost(len(names))(cmd, args)
+	}
+}
+
+// atMost wants no more than so many arguments.
+func atMost(n int) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) > n {
+			return fmt.Errorf("argument %q is one too many", args[n])
 		}
 		return nil
 	}

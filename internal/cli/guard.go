@@ -38,12 +38,23 @@ func (s *session) guard(ctx context.Context, muts []state.Mutation) (guardReport
 	if !slices.ContainsFunc(shifts, func(p poolShift) bool { return p.Takes() }) {
 		return guardReport{}, nil
 	}
-	return s.foresee(ctx, shifts)
+	return s.foreseen(ctx, muts, shifts)
 }
 
 // preview is guard for a dry run: it asks about every pool touched.
 func (s *session) preview(ctx context.Context, muts []state.Mutation) (guardReport, error) {
-	return s.foresee(ctx, s.shifts(muts))
+	return s.foreseen(ctx, muts, s.shifts(muts))
+}
+
+// foreseen is what the balancers say, and what was agreed upon.
+func (s *session) foreseen(ctx context.Context, muts []state.Mutation, shifts []poolShift) (guardReport, error) {
+	g, err := s.foresee(ctx, shifts)
+	if err != nil {
+		return g, err
+	}
+	below, err := s.floors(ctx, muts)
+	g.refused = append(g.refused, below...)
+	return g, err
 }
 
 // refusal is the usage error of a change that must not be made without

@@ -169,7 +169,7 @@ func (o *restartOptions) run(cmd *cobra.Command, env Env) error {
 		return err
 	}
 	defer s.close()
-	p.Store, p.Audit = s.store, s.audit
+	p.Store, p.Audit, p.Floors = s.store, s.audit, s.floorsWithout
 	if catalog == nil {
 		log.Info("no catalog: asking the balancers that have registered")
 		if p.Pools, err = o.registered(cmd.Context(), s, p.DC); err != nil {

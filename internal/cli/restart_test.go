@@ -256,3 +256,20 @@ func TestRestartServiceHelp(t *testing.T) {
 	}
 	t.Log(out.String())
 }
+
+// A restart leaves a pool what is agreed upon for it, whatever balancers say.
+func TestRestartKeepsTheFloor(t *testing.T) {
+	s := newRestartSite(t)
+	schema, err := objects.ParseSchema([]byte("pool: {path: pool-settings, tags: [dc, cluster], schema: {min_pooled: {type: int, default: 0}}}\n"), "schema.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, _ := schema.Type("pool")
+	if _, err := s.store.Update(t.Context(), state.Audit{}, []state.Mutation{{
+		Verb: state.Create, Object: objects.Object{Type: pool, Key: objects.Key{Tags: "dc1/c", Name: "nginx"}}, Set: []objects.Setting{{Field: "min_pooled", Value: 2}},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	s.want(s.run(t.Context(), "--pools web --services nginx php.socket"), 2, "yes", "", "pool dc1/c/nginx: 1 nodes pooled after, min_pooled 2: too few")
+	s.want(s.run(t.Context(), "--ignore-headroom --pools web --services nginx php.socket"), 0, "yes", "restart nginx.service\nrestart php.socket\n", "going on as told")
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -55,6 +56,9 @@ func (c *ruleChecker) schema(file string) (*jsonschema.Schema, error) {
 	schema, err := compiler.Compile(path)
 	if load, ok := errors.AsType[*jsonschema.LoadURLError](err); ok {
 		err = load.Err
+	}
+	if file, ok := errors.AsType[*fs.PathError](err); ok {
+		err = file.Err
 	}
 	if err != nil {
 		return nil, oneLine{err}

@@ -146,6 +146,13 @@ func (p *Procedure) headroom(ctx context.Context, objs []objects.Object) error {
 			problems = append(problems, fmt.Sprintf("%s: %s", r.Balancer, problem))
 		}
 	}
+	if p.Floors != nil {
+		below, err := p.Floors(ctx, objs)
+		if err != nil {
+			return fmt.Errorf("%w; nothing was written", err)
+		}
+		problems = append(problems, below...)
+	}
 	switch {
 	case len(silent) > 0 || len(rooms) == 0:
 		return fmt.Errorf("%w: a depool could not be verified, so nothing was written: %s", ErrUnconfirmed, sorted(silent))

@@ -77,6 +77,9 @@ type Procedure struct {
 	// Grace is the time between a confirmed depool and the restart, for
 	// requests under way to end.
 	Grace time.Duration
+	// Floors, if set, says of each pool that would be left with fewer nodes than
+	// agreed upon, were the objects depooled, how many that are.
+	Floors func(ctx context.Context, leaving []objects.Object) ([]string, error)
 	// IgnoreHeadroom depools even where too few healthy servers would remain.
 	IgnoreHeadroom bool
 	// Log takes the progress.

@@ -13,8 +13,8 @@ import (
 type Rule struct {
 	// Name is the rule's name in schema.yaml.
 	Name string
-	// File holds the JSON schema; relative to the working directory unless
-	// absolute, as in conftool.
+	// File holds the JSON schema. Where schema.yaml names it by a relative
+	// path, that begins at schema.yaml's own directory.
 	File string
 	// terms choose the objects by tags and name; none chooses all.
 	terms *Selector
@@ -45,6 +45,10 @@ func (d *document) rules(t *Type, n *yaml.Node, what string) ([]Rule, error) {
 			return nil, err
 		}
 	}
+	if !filepath.IsAbs(base) {
+		base = filepath.Join(filepath.Dir(d.file), base)
+	}
+	d.unknown(keys, what, "base_path", "rules")
 	if keys["rules"] == nil {
 		return nil, nil
 	}
@@ -69,6 +73,7 @@ func (d *document) rule(t *Type, e entry, base, what string) (Rule, error) {
 	if err != nil {
 		return r, err
 	}
+	d.unknown(keys, what, "schema", "selector")
 	if keys["schema"] == nil {
 		return r, d.errorf(e.node, "%s: no schema", what)
 	}

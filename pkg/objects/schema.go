@@ -1,7 +1,9 @@
 package objects
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -18,33 +20,53 @@ type Schema struct {
 // which leaves out a type it cannot read, it returns an error: file, line, type
 // and field. A type called node replaces the built-in one.
 func ParseSchema(data []byte, file string) (*Schema, error) {
+	s, problems, _ := CheckSchema(data, file)
+	if len(problems) > 0 {
+		return nil, problems[0]
+	}
+	return s, nil
+}
+
+// CheckSchema is ParseSchema for somebody who is writing the file: it returns
+// everything that is wrong, and what is passed over without being wrong, such as
+// keys that nobody knows. The schema holds the types that could be read.
+func CheckSchema(data []byte, file string) (s *Schema, problems, notes []error) {
+	s = &Schema{types: []*Type{Node()}}
 	doc, root, err := openYAML(data, file)
 	if err != nil {
-		return nil, err
+		return s, []error{err}, nil
 	}
 	entries, err := doc.mapping(root, "schema")
 	if err != nil {
-		return nil, err
+		return s, []error{err}, nil
 	}
-	s := &Schema{types: []*Type{Node()}}
 	for _, e := range entries {
-		t, err := doc.parseType(e)
-		if err != nil {
-			return nil, err
+		before := len(doc.problems)
+		if t := doc.parseType(e); len(doc.problems) == before {
+			doc.problem(s.add(doc, e, t))
 		}
-		if t.Name == s.types[0].Name {
-			s.types[0] = t
-			continue
-		}
-		if i := slices.IndexFunc(s.types, func(o *Type) bool { return o.Path == t.Path }); i >= 0 {
-			return nil, doc.errorf(e.node, "type %s: path %s is that of type %s", t.Name, t.Path, s.types[i].Name)
-		}
-		s.types = append(s.types, t)
 	}
-	if _, err := s.LoadOrder(); err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+	if len(doc.problems) == 0 {
+		if _, err := s.LoadOrder(); err != nil {
+			doc.problem(fmt.Errorf("%s: %w", file, err))
+		}
 	}
-	return s, nil
+	return s, doc.problems, doc.notes
+}
+
+// add takes a type in; node takes the place of the built-in one.
+func (s *Schema) add(doc *document, e entry, t *Type) error {
+	for i, o := range s.types {
+		if o.Name != t.Name && o.Path == t.Path {
+			return doc.errorf(e.node, "type %s: path %s is that of type %s", t.Name, t.Path, s.types[i].Name)
+		}
+	}
+	if t.Name == s.types[0].Name {
+		s.types[0] = t
+		return nil
+	}
+	s.types = append(s.types, t)
+	return nil
 }
 
 // Types returns the types in the order declared, node first.
@@ -94,47 +116,75 @@ func (s *Schema) LoadOrder() ([]*Type, error) {
 	return order, nil
 }
 
-// parseType reads one type. Keys this package does not know are left alone:
-// newer schemas have some.
-func (d *document) parseType(e entry) (*Type, error) {
+// parseType reads one type, as far as it can be. Keys this package does not
+// know are left alone, and noted: newer schemas have some.
+func (d *document) parseType(e entry) *Type {
 	what := "type " + e.key
+	t := &Type{Name: e.key}
 	keys, err := d.keys(e.value, what)
 	if err != nil {
-		return nil, err
+		d.problem(err)
+		return t
 	}
-	t := &Type{Name: e.key}
-	for _, key := range []string{"path", "tags", "schema"} {
-		if keys[key] == nil {
-			return nil, d.errorf(e.node, "%s: no %s", what, key)
+	d.unknown(keys, what, "path", "tags", "schema", "depends", "free_form", "json_schema")
+	required := func(key string) (*yaml.Node, bool) {
+		n, ok := keys[key]
+		if !ok {
+			d.problem(d.errorf(e.node, "%s: no %s", what, key))
 		}
+		return n, ok
 	}
-	if t.Path, err = d.path(keys["path"], what); err != nil {
-		return nil, err
+	if n, ok := required("path"); ok {
+		t.Path, err = d.path(n, what)
+		d.problem(err)
 	}
-	if t.Tags, err = d.words(keys["tags"], what+": tags"); err != nil {
-		return nil, err
-	}
-	if slices.Contains(t.Tags, "name") {
-		return nil, d.errorf(keys["tags"], "%s: tags: name is no name for a tag", what)
+	if n, ok := required("tags"); ok {
+		t.Tags = d.tags(n, what+": tags")
 	}
 	if n := keys["depends"]; n != nil {
-		if t.Depends, err = d.words(n, what+": depends"); err != nil {
-			return nil, err
-		}
+		t.Depends, err = d.words(n, what+": depends")
+		d.problem(err)
 	}
 	if n := keys["free_form"]; n != nil {
 		if err := n.Decode(&t.FreeForm); err != nil {
-			return nil, d.errorf(n, "%s: free_form: want true or false", what)
+			d.problem(d.errorf(n, "%s: free_form: want true or false", what))
 		}
 	}
 	if n := keys["json_schema"]; n != nil {
 		t.JSONSchema = true
-		if t.Rules, err = d.rules(t, n, what); err != nil {
-			return nil, err
+		t.Rules, err = d.rules(t, n, what)
+		d.problem(err)
+	}
+	if n, ok := required("schema"); ok {
+		t.Fields = d.fields(n, what, t.JSONSchema)
+	}
+	return t
+}
+
+// problem takes note of an error; nil is none.
+func (d *document) problem(err error) {
+	if err != nil {
+		d.problems = append(d.problems, err)
+	}
+}
+
+// unknown notes the keys that are not among those known.
+func (d *document) unknown(keys map[string]*yaml.Node, what string, known ...string) {
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if !slices.Contains(known, key) {
+			d.notes = append(d.notes, d.errorf(keys[key], "%s: %s is no key of a schema: passed over", what, key))
 		}
 	}
-	t.Fields, err = d.fields(keys["schema"], what, t.JSONSchema)
-	return t, err
+}
+
+// tags reads the names of a type's tags.
+func (d *document) tags(n *yaml.Node, what string) []string {
+	tags, err := d.words(n, what)
+	d.problem(err)
+	if slices.Contains(tags, "name") {
+		d.problem(d.errorf(n, "%s: name is no name for a tag", what))
+	}
+	return tags
 }
 
 // keys returns a mapping's values by key.
@@ -185,20 +235,16 @@ func (d *document) words(n *yaml.Node, what string) ([]string, error) {
 
 // fields reads the fields of a type. Those of a JSON schema type are of kind
 // Any whatever they say.
-func (d *document) fields(n *yaml.Node, what string, anyKind bool) ([]Field, error) {
+func (d *document) fields(n *yaml.Node, what string, anyKind bool) []Field {
 	entries, err := d.mapping(n, what+": schema")
-	if err != nil {
-		return nil, err
-	}
+	d.problem(err)
 	var fields []Field
 	for _, e := range entries {
 		f, err := d.field(e, what+": field "+e.key, anyKind)
-		if err != nil {
-			return nil, err
-		}
+		d.problem(err)
 		fields = append(fields, f)
 	}
-	return fields, nil
+	return fields
 }
 
 func (d *document) field(e entry, what string, anyKind bool) (Field, error) {
@@ -207,6 +253,7 @@ func (d *document) field(e entry, what string, anyKind bool) (Field, error) {
 	if err != nil {
 		return f, err
 	}
+	d.unknown(keys, what, "type", "default")
 	if !anyKind {
 		if keys["type"] == nil {
 			return f, d.errorf(e.node, "%s: no type", what)
@@ -227,7 +274,11 @@ func (d *document) field(e entry, what string, anyKind bool) (Field, error) {
 	if err != nil || v == nil {
 		return f, err
 	}
-	if f.Default, err = f.convert(f.yamlWord(v)); err != nil {
+	f.Default, err = f.convert(f.yamlWord(v))
+	if invalid, ok := errors.AsType[*InvalidError](err); ok {
+		err = errors.New(invalid.Reason) // without conftool's words about provided data
+	}
+	if err != nil {
 		return f, d.errorf(n, "%s: default: %w", what, err)
 	}
 	return f, nil

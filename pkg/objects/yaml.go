@@ -23,6 +23,8 @@ type document struct {
 	file  string
 	left  int
 	depth int
+	// problems and notes are what a reader of the whole file has found.
+	problems, notes []error
 }
 
 // entry is one key of a mapping.
@@ -253,6 +255,10 @@ func describe(n *yaml.Node) string {
 	}
 	if n.Value == "" || n.ShortTag() == "!!null" {
 		return "nothing"
+	}
+	const most = 60
+	if len(n.Value) > most {
+		return strconv.Quote(n.Value[:most]) + "…"
 	}
 	return strconv.Quote(n.Value)
 }
