@@ -74,7 +74,8 @@ type Judgement struct {
 // inbox is how many messages wait for the engine before senders do.
 const inbox = 1024
 
-// countEvery is how often open connections are counted.
+// countEvery is how often open connections are counted, and slow starters get
+// more weight.
 const countEvery = time.Second
 
 // New returns an engine for these services.
@@ -149,6 +150,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.applied(r)
 		case <-count.C:
 			e.count()
+			e.raise()
 		}
 	}
 }
@@ -244,10 +246,14 @@ func (e *Engine) decide(s *service) {
 	if s.pool == nil || !s.known {
 		return
 	}
+	low := s.low()
 	if s.assign() {
 		e.want()
 	}
 	s.settle(e.last)
+	if s.low() != low {
+		e.publishAll(e.announce())
+	}
 }
 
 // want hands the whole wanted table to the reconciler.
@@ -271,35 +277,17 @@ func (e *Engine) want() {
 // applied takes in what came of a wanted table.
 func (e *Engine) applied(r dataplane.Result) {
 	e.last = r
+	var changed []*service
 	for _, s := range e.services {
 		switch {
 		case !s.known && s.begin(r):
 			e.decide(s)
-			e.publish(s)
+			changed = append(changed, s)
 		case s.settle(r):
-			e.publish(s)
+			changed = append(changed, s)
 		}
 	}
-	e.announce()
-}
-
-// announce hands the routes of all services whose table is in force to the
-// speaker: wanted ∩ applied, one route per address.
-func (e *Engine) announce() {
-	if e.Routes == nil {
-		return
-	}
-	routes := []bgp.Route{}
-	seen := map[netip.Addr]bool{}
-	for _, s := range e.services {
-		addr := s.id.VIP.Addr()
-		if !s.announce() || seen[addr] {
-			continue
-		}
-		seen[addr] = true
-		routes = append(routes, bgp.Route{Prefix: netip.PrefixFrom(addr, addr.BitLen()), MED: s.spec.MED})
-	}
-	e.Routes.Set(routes)
+	e.publishAll(append(changed, e.announce()...))
 }
 
 // count brings the connection counts of all reports up to date.
@@ -315,4 +303,10 @@ func (e *Engine) count() {
 	}
 }
 
-func (e *Engine) publish(s *service) { e.Board.Publish(s.report(e.Routes != nil)) }
+func (e *Engine) publish(s *service) { e.Board.Publish(s.report()) }
+
+func (e *Engine) publishAll(services []*service) {
+	for _, s := range services {
+		e.publish(s)
+	}
+}

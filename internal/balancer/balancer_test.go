@@ -195,8 +195,8 @@ func TestKeptPoolIsReportedWithItsAge(t *testing.T) {
 	})
 	local := web
 	local.LocalRevisions = true
-	if s := newService(local); s.report(false).Source.Revisions != lbstatus.LocalRevisions {
-		t.Errorf("local: %+v", s.report(false).Source)
+	if s := newService(local); s.report().Source.Revisions != lbstatus.LocalRevisions {
+		t.Errorf("local: %+v", s.report().Source)
 	}
 }
 

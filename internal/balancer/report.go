@@ -6,16 +6,17 @@ import (
 	"github.com/sluice-lb/sluice/pkg/lbstatus"
 )
 
-// report is what the balancer says about the service now; speaking tells
-// whether there is a BGP speaker at all.
-func (s *service) report(speaking bool) lbstatus.Report {
+// report is what the balancer says about the service now.
+func (s *service) report() lbstatus.Report {
 	r := lbstatus.Report{
 		Pool:           s.spec.Name,
 		VIP:            s.id.String(),
 		Seen:           s.seen,
 		Applied:        s.revision,
-		Announced:      speaking && s.announce(),
+		Announced:      s.announced,
 		Threshold:      s.spec.Threshold,
+		LowWatermark:   s.spec.LowWatermark,
+		Fit:            s.fit(),
 		CouldNotDepool: s.held,
 		Source:         s.source,
 		Error:          s.trouble,
@@ -45,6 +46,10 @@ func (s *service) member(m coordinator.Member) lbstatus.Member {
 		Reason:      m.Reason,
 		Connections: s.connections[addr],
 		Revision:    m.Revision,
+	}
+	if _, rising := s.rising[m.Host]; rising {
+		d, _ := s.destination(m.Backend)
+		out.Rising = d.Weight
 	}
 	if m.Addr.IsValid() {
 		out.Address = addr.String()

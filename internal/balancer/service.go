@@ -26,8 +26,9 @@ type service struct {
 	// decided
 	assigned *coordinator.Assignment // nil until decided
 	wanted   dataplane.Service
-	version  uint64 // of the first Wanted with this table; 0: not handed over yet
-	held     uint64 // times a server was held by the threshold
+	rising   map[string]time.Time // since when servers are on their way to full weight
+	version  uint64               // of the first Wanted with this table; 0: not handed over yet
+	held     uint64               // times a server was held by the threshold
 
 	// true in the plane
 	heldSince uint64                  // the first Wanted that had it on hold
@@ -37,6 +38,7 @@ type service struct {
 	inForce   bool                    // a table of ours was applied
 	revision  int64                   // the pool's revision that is in force
 	trouble   string                  // why the plane is behind
+	announced bool                    // routers are told about the address
 
 	connections map[netip.AddrPort]int
 }
@@ -47,6 +49,7 @@ func newService(spec lb.Service) *service {
 		id:       dataplane.ServiceID{Protocol: dataplane.Protocol(spec.Protocol), VIP: spec.VIP},
 		source:   lbstatus.SourceStatus{URL: spec.Source, Revisions: revisions(spec)},
 		verdicts: lb.Verdicts{},
+		rising:   map[string]time.Time{},
 	}
 }
 
@@ -125,7 +128,14 @@ func (s *service) assign() (changed bool) {
 	s.held += newlyHeld(before, now)
 	first := s.assigned == nil
 	s.assigned = &now
-	wanted := s.table(now)
+	s.rise(before, now, time.Now())
+	return s.tabulate(first)
+}
+
+// tabulate makes the wanted table of the decision and reports whether that is
+// another one; the first is.
+func (s *service) tabulate(first bool) (changed bool) {
+	wanted := s.table(*s.assigned, time.Now())
 	if !first && wanted.Equal(s.wanted) {
 		return false
 	}
@@ -172,10 +182,19 @@ func (s *service) holds(b lb.Backend) bool {
 	if !b.Addr.IsValid() {
 		return len(s.legacy) > 0
 	}
-	_, ok := slices.BinarySearchFunc(s.found.Destinations, s.address(b), func(d dataplane.Destination, addr netip.AddrPort) int {
+	_, ok := s.destination(b)
+	return ok
+}
+
+// destination is the backend as the plane has it.
+func (s *service) destination(b lb.Backend) (dataplane.Destination, bool) {
+	i, ok := slices.BinarySearchFunc(s.found.Destinations, s.address(b), func(d dataplane.Destination, addr netip.AddrPort) int {
 		return d.Addr.Compare(addr)
 	})
-	return ok
+	if !ok {
+		return dataplane.Destination{}, false
+	}
+	return s.found.Destinations[i], true
 }
 
 func newlyHeld(before *coordinator.Assignment, now coordinator.Assignment) (n uint64) {
@@ -194,7 +213,7 @@ func newlyHeld(before *coordinator.Assignment, now coordinator.Assignment) (n ui
 }
 
 // table makes the plane's service of a decision.
-func (s *service) table(a coordinator.Assignment) dataplane.Service {
+func (s *service) table(a coordinator.Assignment, now time.Time) dataplane.Service {
 	t := dataplane.Service{ID: s.id, Scheduler: s.spec.Scheduler, OnePacket: s.spec.OnePacket}
 	s.account(a)
 	t.Destinations = append(t.Destinations, s.legacy...)
@@ -205,7 +224,7 @@ func (s *service) table(a coordinator.Assignment) dataplane.Service {
 	for _, m := range a.Members {
 		if m.Serving {
 			t.Destinations = append(t.Destinations, dataplane.Destination{
-				Addr: s.address(m.Backend), Weight: m.Weight, Forward: forward,
+				Addr: s.address(m.Backend), Weight: s.weight(m, now), Forward: forward,
 			})
 		}
 	}
@@ -253,9 +272,6 @@ func (s *service) settle(r dataplane.Result) (changed bool) {
 	s.trouble = trouble
 	return changed
 }
-
-// announce tells whether routers should be told about the service's address.
-func (s *service) announce() bool { return s.spec.Announce && s.inForce }
 
 // countConnections takes over new counts and reports whether they differ.
 func (s *service) countConnections(counts map[netip.AddrPort]int) bool {

@@ -41,6 +41,12 @@ type Service struct {
 	// Monitors are the health checks, in the order configured. A service
 	// without monitors has backends that are always up.
 	Monitors []Monitor
+	// LowWatermark is how many servers at least must serve and not be down for
+	// the service's address to be announced; 0 asks for none.
+	LowWatermark int
+	// SlowStart is how long a server that comes (back) takes to its full weight;
+	// 0 is no time.
+	SlowStart time.Duration
 	// Announce is false where the service's address must not be announced.
 	Announce bool
 	// MED is the announced multi-exit discriminator.

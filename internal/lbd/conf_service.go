@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sluice-lb/sluice/internal/lb"
 	"github.com/sluice-lb/sluice/internal/source"
@@ -28,6 +29,8 @@ func schedulers() []string {
 func parseService(s *section, defaults serviceDefaults) (lb.Service, bool) {
 	vip, ok := parseVIP(s)
 	med, _ := s.integer("bgp-med", defaults.med, 0, maxUint32)
+	low, _ := s.integer("low-watermark", 0, 0, 10_000)
+	slow, _ := s.integer("slow-start", 0, 0, 3600)
 	service := lb.Service{
 		Name:      s.name,
 		VIP:       vip,
@@ -38,6 +41,9 @@ func parseService(s *section, defaults serviceDefaults) (lb.Service, bool) {
 		Monitors:  parseMonitors(s),
 		Announce:  s.boolean("bgp", true) && defaults.announce,
 		MED:       uint32(med),
+
+		LowWatermark: int(low),
+		SlowStart:    time.Duration(slow) * time.Second,
 	}
 	if _, set := s.required("protocol"); set {
 		service.Protocol = s.choice("protocol", "", "tcp", "udp")

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -78,7 +79,13 @@ const (
 
 // TestPyBalDialect is the table of PyBal's instrumentation, byte for byte.
 func TestPyBalDialect(t *testing.T) {
-	base := serve(t, Handler(sampleBoard()))
+	board := sampleBoard()
+	for _, name := range board.Pools() {
+		r, _ := board.Report(name)
+		r.Source = SourceStatus{Heard: time.Now()}
+		board.Publish(r)
+	}
+	base := serve(t, Handler(board))
 	accept := "Accept: application/json"
 	pool := "a:\tenabled/up/pooled\nb:\tenabled/partially up/not pooled\n" +
 		"c:\tdisabled/partially up/pooled\nd:\tenabled/down/not pooled\n"
@@ -182,6 +189,9 @@ func TestAlerts(t *testing.T) {
 		}
 		return r
 	}
+	doubtful := func(pool string, source SourceStatus) Report {
+		return Report{Pool: pool, Source: source, Members: []Member{{Host: "h", Enabled: true, Up: UpYes, Pooled: true}}}
+	}
 	disabled := Report{Pool: "x", Members: []Member{{Host: "h", Up: UpNo, Pooled: true}}}
 	for _, c := range []struct {
 		name       string
@@ -194,6 +204,19 @@ func TestAlerts(t *testing.T) {
 		{"warning", []Report{small("p", 3, .75), small("q", 2, 1)},
 			"WARNING - Pool p is too small to allow depooling. Pool q is too small to allow depooling. ",
 			`{"status": "warning", "msg": "Pool p is too small to allow depooling. Pool q is too small to allow depooling. "}`},
+		{"under the low watermark", []Report{{Pool: "p", LowWatermark: 2, Fit: 1}, {Pool: "q", LowWatermark: 2, Fit: 2}},
+			"CRITICAL - p: 1 servers fit, low watermark 2", `{"status": "critical", "msg": "p: 1 servers fit, low watermark 2"}`},
+		{"stale", []Report{
+			doubtful("p", SourceStatus{Stale: true, Error: "read x: refused"}),
+			doubtful("q", SourceStatus{Stale: true, Age: -1}),
+			doubtful("r", SourceStatus{Stale: true, Age: 7.2}),
+			{Pool: "made", Source: SourceStatus{Stale: true, Heard: time.Now(), Error: "names nobody"}},
+			{Pool: "dead", Source: SourceStatus{Stale: true, Error: "refused"}},
+		},
+			"WARNING - Pool p may be out of date: read x: refused. Pool q may be out of date: its source has not spoken yet. " +
+				"Pool r may be out of date: its source is silent for 7 s. Pool dead may be out of date: refused. ",
+			`{"status": "warning", "msg": "Pool p may be out of date: read x: refused. Pool q may be out of date: its source has not spoken yet. ` +
+				`Pool r may be out of date: its source is silent for 7 s. Pool dead may be out of date: refused. "}`},
 		{"two at one half", []Report{small("p", 2, .5)}, "OK - All pools are healthy", `{"status": "ok", "msg": "All pools are healthy"}`},
 		{"one alone", []Report{small("p", 1, .5)}, "OK - All pools are healthy", `{"status": "ok", "msg": "All pools are healthy"}`},
 		{"disabled", []Report{disabled}, "OK - All pools are healthy", `{"status": "ok", "msg": "All pools are healthy"}`},

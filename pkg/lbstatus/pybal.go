@@ -95,8 +95,9 @@ func memberState(m Member) answer {
 	return answer{status: 200, text: m.Words() + "\n", json: m.json()}
 }
 
-// alerts judges all pools in the terms of PyBal's /alerts: critical while a
-// server is down and yet pooled, warning for a pool too small to lose one.
+// alerts judges all pools: critical while a server is down and yet pooled, or a
+// pool under its low watermark; warning for a pool too small to lose one, or
+// that may be out of date. The first of each pair is PyBal's, in its words.
 func alerts(reports []Report) answer {
 	var critical []string
 	warning := ""
@@ -104,6 +105,12 @@ func alerts(reports []Report) answer {
 		if down := downButPooled(r); len(down) > 0 {
 			critical = append(critical,
 				fmt.Sprintf("%s: Servers %s are marked down but pooled", r.Pool, strings.Join(down, ", ")))
+		}
+		if r.Fit < r.LowWatermark {
+			critical = append(critical, fmt.Sprintf("%s: %d servers fit, low watermark %d", r.Pool, r.Fit, r.LowWatermark))
+		}
+		if r.Source.doubtful(len(r.Members)) {
+			warning += fmt.Sprintf("Pool %s may be out of date: %s. ", r.Pool, r.Source.staleness())
 		}
 		total := float64(len(r.Members))
 		if total > 1 && total < total*r.Threshold+1 {

@@ -3,7 +3,10 @@
 // under /v1/ and in PyBal's.
 package lbstatus
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Report is what one balancer says about one pool. Served as JSON at
 // /v1/pools/NAME.
@@ -24,6 +27,12 @@ type Report struct {
 	Announced bool `json:"announced"`
 	// Threshold is the configured depool threshold.
 	Threshold float64 `json:"threshold"`
+	// LowWatermark is how many servers have to be fit for the VIP to be
+	// announced; 0 if any number will do.
+	LowWatermark int `json:"low_watermark,omitempty"`
+	// Fit is how many servers are meant to serve, with a weight, and are enabled
+	// and not down.
+	Fit int `json:"fit"`
 	// CanDepool is PyBal's predicate: one more server could be taken out.
 	CanDepool bool `json:"can_depool"`
 	// CouldNotDepool counts the times a server was held by the threshold.
@@ -87,6 +96,9 @@ type Member struct {
 	// Address is "ip:port"; empty while the name is not resolved.
 	Address string `json:"address,omitempty"`
 	Weight  int    `json:"weight"`
+	// Rising is the weight a server has for now that came (back) a short while
+	// ago and is on its way to Weight; 0 if it is not.
+	Rising int `json:"rising,omitempty"`
 	// Enabled is pooled=yes.
 	Enabled bool `json:"enabled"`
 	Up      Up   `json:"up"`
@@ -115,6 +127,23 @@ func (r Report) Member(host string) (Member, bool) {
 		}
 	}
 	return Member{}, false
+}
+
+// doubtful tells whether a pool of so many servers deserves an alert for its
+// source. One that lists nobody may just be in the making.
+func (s SourceStatus) doubtful(servers int) bool {
+	return s.Stale && (servers > 0 || s.Heard.IsZero() && s.Error != "")
+}
+
+// staleness says why a stale source is.
+func (s SourceStatus) staleness() string {
+	switch {
+	case s.Error != "":
+		return s.Error
+	case s.Age < 0:
+		return "its source has not spoken yet"
+	}
+	return fmt.Sprintf("its source is silent for %d s", int(s.Age))
 }
 
 // fresh returns the report with its age as of now.
