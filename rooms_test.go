@@ -29,6 +29,7 @@ var rooms = map[string][]string{
 	"internal/dataplane": {},
 	"internal/bgp":       {},
 	"internal/devetcd":   {},
+	"internal/catalog":   {},
 
 	// L1: judgements. No I/O but lbverify's questions to balancers.
 	"pkg/lbverify":         {"pkg/lbstatus"},
@@ -47,7 +48,7 @@ var rooms = map[string][]string{
 	"internal/dataplane/planetest": {"internal/dataplane"},
 
 	// L3: programs.
-	"internal/cli": {"pkg/objects", "pkg/state", "pkg/lbstatus", "pkg/lbverify", "internal/workflow", "internal/systemd", "internal/poolfile", "schema"},
+	"internal/cli": {"pkg/objects", "pkg/state", "pkg/lbstatus", "pkg/lbverify", "internal/workflow", "internal/systemd", "internal/poolfile", "internal/catalog", "schema"},
 	"internal/lbd": {
 		"internal/lb", "internal/source", "internal/health", "internal/balancer", "internal/bgp",
 		"internal/dataplane", "internal/dataplane/ipvs", "internal/dataplane/userspace", "internal/literal", "pkg/lbstatus",
