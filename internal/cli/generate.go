@@ -19,26 +19,28 @@ func (c *confctl) generateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "generate KIND",
 		Short: "Write files from what the store says",
-		Long: "Write PyBal's pool files or dsh groups from the nodes in the store, once or for as long as it runs.\n\n" +
+		Long: "Write PyBal's pool files or dsh groups from the nodes in the store, once or for as long as it runs,\n" +
+			"or a balancer's pybal.conf from a service catalog.\n\n" +
 			"A file is replaced as a whole and only when it changes. One that would list nobody any more, or that a check refuses,\n" +
 			"stays as it was, as does a node whose value cannot be read; each is said on stderr.\n\n" +
 			"Exit codes: 0 every file is as the store says; 1 not, or the store could not be read; 2 the command line.",
 		Example: "  confctl generate pybal --out /srv/config-master/pybal\n" +
 			"  confctl generate pybal --out /srv/pybal --form json --watch --listen :8080\n" +
 			"  confctl generate dsh --out /etc/dsh/group --watch\n" +
+			"  confctl generate lbd --catalog service.yaml --site eqiad --class low-traffic --out pybal.conf\n" +
 			"  confctl generate pybal --out DIR --check '[pybal-eval-check, \"{}\"]' --reload systemctl --reload reload --reload nginx",
 		Args: c.noKind,
 		RunE: func(*cobra.Command, []string) error { return nil }, // Args has refused
 	}
-	cmd.AddCommand(c.generatePyBal(), c.generateDsh())
+	cmd.AddCommand(c.generatePyBal(), c.generateDsh(), c.generateLbd())
 	return cmd
 }
 
 func (c *confctl) noKind(_ *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return errors.New("no kind of file given: pybal or dsh")
+		return errors.New("no kind of file given: pybal, dsh or lbd")
 	}
-	return fmt.Errorf("unknown kind of file %q: want pybal or dsh", args[0])
+	return fmt.Errorf("unknown kind of file %q: want pybal, dsh or lbd", args[0])
 }
 
 func (c *confctl) generatePyBal() *cobra.Command {
