@@ -58,7 +58,7 @@ service::catalog:
     state: production
     lvs: {class: low-traffic, protocol: udp, bgp: true, conftool: {cluster: dns, service: dns}, scheduler_flag: x}
   idle:
-    ip: *web_ips
+    ip: {dc1: {default: 192.0.2.77}}
     port: *port
     sites: [dc1]
     state: production
@@ -102,10 +102,10 @@ func TestSelect(t *testing.T) {
 		site, class string
 		want        []string
 	}{
-		{"dc1", "high-traffic1", []string{"web_80", "web-tls_443"}},
+		{"dc1", "high-traffic1", []string{"idle_80", "web_80", "web-tls_443"}},
 		{"dc1", "low-traffic", []string{"dns_53_udp"}},
-		{"dc1", "", []string{"dns_53_udp", "web_80", "web-tls_443"}},
-		{"dc1", Secondary, []string{"dns_53_udp", "web_80", "web-tls_443"}},
+		{"dc1", "", []string{"dns_53_udp", "idle_80", "web_80", "web-tls_443"}},
+		{"dc1", Secondary, []string{"dns_53_udp", "idle_80", "web_80", "web-tls_443"}},
 		{"dc2", Secondary, []string{"weblb_80", "weblb6_80"}},
 		{"dc2", "low-traffic", []string{}},
 	} {

@@ -156,7 +156,7 @@ func TestClashes(t *testing.T) {
 		{"protocol", twoServices("    class", "    protocol: udp\n    class"), ""},
 		{"site", twoServices("dc1", "dc2"), ""},
 		{"not there yet", twoServices("production", "service_setup"), ""},
-		{"disabled", twoServices("    class", "    enabled: no\n    class"), ""},
+		{"disabled", twoServices("    class", "    enabled: no\n    class"), "f: line 12: service b: tcp 192.0.2.1:80 at dc1 is already that of service a, line 1"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := Parse([]byte(tt.text), "f")

@@ -40,7 +40,7 @@ type Selection struct {
 	// Sections are sorted by the catalog's names, then by label.
 	Sections []Section
 	// Off are the services the balancer would carry if they were on, each with
-	// the reason: "NAME: lvs.enabled is false".
+	// the reason: "NAME: its state is service_setup".
 	Off []string
 }
 
@@ -73,6 +73,9 @@ func (c *Catalog) Select(site, class string) (Selection, error) {
 func (s service) at(site string) []Section {
 	var sections []Section
 	comment := []string{fillIn(s.description, site), "class " + s.class}
+	if s.disabled {
+		comment = append(comment, "lvs.enabled is false, which nobody heeds")
+	}
 	if s.flag != "" {
 		comment = append(comment, "not written, for want of an option: scheduler_flag "+s.flag)
 	}

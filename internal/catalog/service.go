@@ -20,10 +20,7 @@ func byName(a, b service) int { return strings.Compare(a.name, b.name) }
 
 // off says why no balancer carries a service; "" for one that is carried.
 func (s service) off() string {
-	switch {
-	case s.disabled:
-		return "lvs.enabled is false"
-	case s.state == serviceSetup:
+	if s.state == serviceSetup {
 		return "its state is " + serviceSetup
 	}
 	return ""

@@ -40,7 +40,7 @@ func (c *confctl) generateLbd() *cobra.Command {
 		Short: "Write a load balancer's pybal.conf from a service catalog",
 		Long: "Write the pybal.conf of a site's load balancer, for lbd or PyBal, from a catalog in the form of Wikimedia's\n" +
 			"service::catalog: one section for each address of each service of the balancer's class that is at the site,\n" +
-			"past service_setup, and not disabled. Everything that is wrong with the catalog is said, with file and line,\n" +
+			"past service_setup. Everything that is wrong with the catalog is said, with file and line,\n" +
 			"and nothing written. The store is not asked.\n\n" +
 			"Exit codes: 0 the file is as the catalog says; 1 not; 2 the command line.",
 		Example: "  confctl generate lbd --catalog service.yaml --site eqiad --class low-traffic --out -\n" +

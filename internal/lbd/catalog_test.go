@@ -215,14 +215,11 @@ type realService struct {
 	IP    map[string]map[string]string
 	Sites []string
 	State string
-	LVS   *struct {
-		Class   string
-		Enabled *bool
-	}
+	LVS   *struct{ Class string }
 }
 
 func (s realService) carried() bool {
-	return s.LVS != nil && s.State != "service_setup" && (s.LVS.Enabled == nil || *s.LVS.Enabled)
+	return s.LVS != nil && s.State != "service_setup"
 }
 
 // Every balancer of a real site gets a configuration that lbd finds no fault
@@ -230,7 +227,9 @@ func (s realService) carried() bool {
 func TestRealCatalog(t *testing.T) {
 	path, services := realCatalog(t)
 	counts := map[string]map[string]int{} // sections by site and class
+	balanced := 0
 	for _, s := range services {
+		balanced += map[bool]int{true: 1}[s.LVS != nil]
 		if !s.carried() {
 			continue
 		}
@@ -246,7 +245,7 @@ func TestRealCatalog(t *testing.T) {
 		t.Fatalf("%s declares no service", path)
 	}
 	all, _ := json.Marshal(counts)
-	t.Logf("%d services: %s", len(services), all)
+	t.Logf("%d services, %d of them balanced: %s", len(services), balanced, all)
 	for site := range counts {
 		for _, class := range classesOf(services) {
 			conf := generate(t, path, site, class)
