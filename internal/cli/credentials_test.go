@@ -1,19 +1,11 @@
 package cli
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
@@ -21,51 +13,17 @@ import (
 	"github.com/sluice-lb/sluice/internal/devetcd"
 )
 
-// certificates writes ca.pem, and NAME.pem with NAME.key for each name, and
-// NAME-both.pem that holds the two, as conftool wants it.
-func certificates(w *world, names ...string) {
-	w.t.Helper()
-	must := func(err error) {
-		w.t.Helper()
-		if err != nil {
-			w.t.Fatal(err)
-		}
-	}
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(err)
-	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ca"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	text := func(kind string, der []byte) string {
-		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}))
-	}
-	der, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
-	must(err)
-	w.file("ca.pem", text("CERTIFICATE", der))
-	for i, name := range names {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		must(err)
-		der, err := x509.CreateCertificate(rand.Reader, &x509.Certificate{
-			SerialNumber: big.NewInt(int64(i) + 2), Subject: pkix.Name{CommonName: name}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
-			KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-			IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		}, ca, key.Public(), caKey)
-		must(err)
-		keyDER, err := x509.MarshalECPrivateKey(key)
-		must(err)
-		cert, private := text("CERTIFICATE", der), text("EC PRIVATE KEY", keyDER)
-		w.file(name+".pem", cert)
-		w.file(name+".key", private)
-		w.file(name+"-both.pem", cert+private)
-	}
-}
-
 // A store that wants certificates and knows its users: each way of saying who
 // we are, and what each user may not do.
 func TestCredentials(t *testing.T) {
 	w := &world{t: t, dir: t.TempDir(), stdin: strings.NewReader(""), vars: map[string]string{"USER": "ada"}}
-	certificates(w, "server", "cp1001", "pool-eqiad")
+	ca, err := devetcd.NewAuthority(w.dir)
+	if err == nil {
+		err = ca.Issue("server", "cp1001", "pool-eqiad")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	path := func(name string) string { return filepath.Join(w.dir, name) }
 	server, err := devetcd.Start(devetcd.Options{CertFile: path("server.pem"), KeyFile: path("server.key"), CAFile: path("ca.pem")})
 	if err != nil {

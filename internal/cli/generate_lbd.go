@@ -55,7 +55,7 @@ func (c *confctl) generateLbd() *cobra.Command {
 	flags.StringVar(&g.site, "site", "", "`SITE` of the load balancer")
 	flags.StringVar(&g.class, "class", "", "`CLASS` of the load balancer; secondary, as none at all, carries every class")
 	flags.StringVar(&g.source, "source", "", "`URL` of the pools: etcd://HOST:PORT, http://HOST or file:///DIR, with the usual path of a pool put behind,\n"+
-		"or a whole one with {site}, {cluster}, {service} and {entry}, the catalog's name, in it\n(default etcd at the first endpoint of the configuration)")
+		"or a whole one with {site}, {cluster}, {service} and {entry}, the catalog's name, in it\n(default etcd at the endpoints of the configuration)")
 	flags.StringVar(&g.global, "global", "", "`FILE` to put in front: the [global] section, and others of your own")
 	flags.StringVar(&g.out, "out", "", "`FILE` to write to; - is stdout")
 	flags.BoolVar(&g.allowEmpty, "allow-empty", false, "let a file without services replace one that has some")

@@ -89,14 +89,18 @@ func (g *lbdGeneration) configured() (poolURL, error) {
 	if err != nil {
 		return "", err
 	}
-	u, err := url.Parse(config.Endpoints[0])
-	if err != nil {
-		return "", err
+	var hosts []string
+	for _, endpoint := range config.Endpoints {
+		u, err := url.Parse(endpoint)
+		if err != nil {
+			return "", err
+		}
+		hosts = append(hosts, u.Host)
 	}
-	if u.Scheme == "https" {
-		fmt.Fprintf(g.env.Stderr, "warning: endpoint %s wants TLS, and lbd speaks none to etcd: give --source\n", config.Endpoints[0])
+	if strings.HasPrefix(config.Endpoints[0], "https:") && g.global == "" {
+		fmt.Fprintln(g.env.Stderr, "note: the store speaks TLS, which lbd has to be told in [global]: etcd-tls or etcd-ca")
 	}
-	return poolURL("etcd://" + u.Host + config.poolsKey() + "/{site}/{cluster}/{service}/"), nil
+	return poolURL("etcd://" + strings.Join(hosts, ",") + config.poolsKey() + "/{site}/{cluster}/{service}/"), nil
 }
 
 // poolsKey is where the pools are in the store.

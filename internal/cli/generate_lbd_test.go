@@ -55,7 +55,7 @@ func sources(conf string) string {
 func TestGenerateLbdSources(t *testing.T) {
 	const config = "endpoints: ['http://e1:2379/', 'http://e2:4001']\nnamespace: space/\npools_path: p/q\n"
 	for _, tt := range []struct{ source, want string }{
-		{"", "etcd://e1:2379/space/v1/p/q/dc1/web/http/"},
+		{"", "etcd://e1:2379,e2:4001/space/v1/p/q/dc1/web/http/"},
 		{"etcd://h:4001", "etcd://h:4001/space/v1/p/q/dc1/web/http/"},
 		{"etcd://h/", "etcd://h/space/v1/p/q/dc1/web/http/"},
 		{"etcd://[::1]:1/mine/", "etcd://[::1]:1/mine/dc1/web/http/"},
@@ -130,7 +130,7 @@ func TestGenerateLbdUsage(t *testing.T) {
 func TestGenerateLbdWarnsOfTLS(t *testing.T) {
 	code, stdout, stderr := runLbd(t, "endpoints: ['https://e1:2379']\n", "--class", "low", "--out", "-")
 	if code != exitOK || !strings.HasPrefix(sources(stdout), "etcd://e1:2379/conftool/v1/pools/dc1/web/http/") ||
-		stderr != "warning: endpoint https://e1:2379 wants TLS, and lbd speaks none to etcd: give --source\n" {
+		stderr != "note: the store speaks TLS, which lbd has to be told in [global]: etcd-tls or etcd-ca\n" {
 		t.Errorf("exit %d, %q, %q", code, sources(stdout), stderr)
 	}
 }

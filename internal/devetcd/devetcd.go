@@ -25,12 +25,14 @@ type Options struct {
 	Listen string
 	// AutoCompact, if set, keeps only that many revisions of history.
 	AutoCompact int64
-	// CertFile, KeyFile and CAFile, if set, make the server speak TLS to its
-	// clients and want certificates of that authority from them.
+	// CertFile and KeyFile, if set, make the server speak TLS to its clients;
+	// CAFile makes it want certificates of that authority from them.
 	CertFile, KeyFile, CAFile string
 	// Fsync makes the server wait for the disk before it answers, as one in
 	// production does.
 	Fsync bool
+	// TokenTTL is how many seconds a login is good for; 0 is etcd's five minutes.
+	TokenTTL uint
 }
 
 // Server is one running single-member etcd.
@@ -110,7 +112,10 @@ func config(opts Options) (*embed.Config, error) {
 	if opts.CertFile != "" {
 		scheme = "https://"
 		cfg.ClientTLSInfo.CertFile, cfg.ClientTLSInfo.KeyFile = opts.CertFile, opts.KeyFile
-		cfg.ClientTLSInfo.TrustedCAFile, cfg.ClientTLSInfo.ClientCertAuth = opts.CAFile, true
+		cfg.ClientTLSInfo.TrustedCAFile, cfg.ClientTLSInfo.ClientCertAuth = opts.CAFile, opts.CAFile != ""
+	}
+	if opts.TokenTTL > 0 {
+		cfg.AuthTokenTTL = opts.TokenTTL
 	}
 	client, err := url.Parse(scheme + listen)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-lb/sluice/internal/bgp"
 	"github.com/sluice-lb/sluice/internal/lb"
+	"github.com/sluice-lb/sluice/internal/source"
 )
 
 // Config is a whole configuration file, understood and checked.
@@ -38,6 +39,8 @@ type Global struct {
 	// SourceCA is a file of PEM certificates that https sources are verified
 	// by; empty means the system's.
 	SourceCA string
+	// Etcd is how to speak to the stores of etcd:// sources.
+	Etcd source.Access
 	// BGP is nil where bgp is off.
 	BGP *bgp.Config
 	// Instrumentation says whether to serve HTTP at all, on InstrumentationPort

@@ -57,6 +57,10 @@ func TestParseConfigErrors(t *testing.T) {
 		{"a MED and none", service("a", "bgp-med = 0") + service("b", "port = 81"),
 			"f: line 8: [b] bgp-med: none differs from 0 of [a], line 1, which shares 192.0.2.1"},
 
+		{"key without certificate", "[global]\netcd-key = k\n", "f: line 2: [global] etcd-key: there is no etcd-cert that it is of"},
+		{"user without password", "[global]\netcd-username = lb\n", "f: line 2: [global] etcd-username: there is no etcd-password-file"},
+		{"password without user", "[global]\netcd-password-file = f\n", "f: line 2: [global] etcd-password-file: there is no etcd-username"},
+		{"one server of two", service("a", "config = etcd://h1,:2379/k"), "f: line 6: [a] config: etcd:// names no host"},
 		{"nothing in it", "[a]\n", "f: line 1: [a] config: missing\nf: line 1: [a] ip: missing\nf: line 1: [a] port: missing\n" +
 			"f: line 1: [a] protocol: missing\nf: line 1: [a] scheduler: missing"},
 		{"empty option", service("a", "protocol ="), "f: line 2: [a] protocol: missing"},

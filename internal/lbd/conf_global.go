@@ -26,6 +26,7 @@ func parseGlobal(s *section) Global {
 		HostsFile:           hosts,
 		StateDir:            stateDir,
 		SourceCA:            sourceCA,
+		Etcd:                parseEtcd(s),
 		BGP:                 parseBGP(s),
 		Instrumentation:     s.boolean("instrumentation", false),
 		InstrumentationPort: uint16(port),

@@ -162,7 +162,10 @@ func (p *program) follow() error {
 	if err != nil {
 		return fmt.Errorf("source-ca: %w", err)
 	}
-	p.sources = source.New(p.Log, hosts, source.WithRoots(roots), source.WithStateDir(p.Config.Global.StateDir))
+	if err := p.Config.Global.Etcd.Check(); err != nil {
+		return err
+	}
+	p.sources = source.New(p.Log, hosts, source.WithRoots(roots), source.WithAccess(p.Config.Global.Etcd), source.WithStateDir(p.Config.Global.StateDir))
 	p.life.onStop("sources", p.sources.Close)
 	for _, svc := range p.Config.Services {
 		p.followOne(svc)

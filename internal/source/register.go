@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -19,24 +20,22 @@ func (s *Sources) Register(ctx context.Context, name string, status []string, se
 	places, stores := memberships(services)
 	var wg sync.WaitGroup
 	for at, pools := range places {
-		store, err := s.store(at.endpoint)
-		if err != nil {
-			s.log.Error("cannot register", "store", at.endpoint, "err", err)
-			continue
-		}
-		log := s.log.With("store", at.endpoint, "name", name)
+		log := s.log.With("store", at.store, "name", name)
 		who := state.Joining{
 			Member:    state.Member{Name: name, Status: status, Pools: pools},
 			Namespace: at.namespace, Stores: stores,
 		}
+		note := noteOnce(func(err error) {
+			if err != nil {
+				log.Warn("registration in trouble", "err", err)
+			} else {
+				log.Info("registered", "pools", len(pools), "status", strings.Join(status, " "))
+			}
+		})
 		wg.Go(func() {
-			_ = store.Join(ctx, who, func(err error) {
-				if err != nil {
-					log.Warn("registration in trouble", "err", err)
-				} else {
-					log.Info("registered", "pools", len(pools), "status", strings.Join(status, " "))
-				}
-			})
+			if store := s.door(strings.Split(at.store, ",")).enter(ctx, note); store != nil {
+				_ = store.Join(ctx, who, note)
+			}
 		})
 	}
 	wg.Wait()
@@ -44,8 +43,19 @@ func (s *Sources) Register(ctx context.Context, name string, status []string, se
 	return nil
 }
 
+// noteOnce passes on what differs from the note before.
+func noteOnce(note func(error)) func(error) {
+	last := "nothing noted yet"
+	return func(err error) {
+		if text := fmt.Sprint(err); text != last {
+			last = text
+			note(err)
+		}
+	}
+}
+
 // place is where a balancer registers: a store and a namespace in it.
-type place struct{ endpoint, namespace string }
+type place struct{ store, namespace string }
 
 // memberships sorts the services by the place their pools are declared in.
 // Those declared elsewhere than in a store are left out: nobody's change to a
@@ -53,14 +63,18 @@ type place struct{ endpoint, namespace string }
 func memberships(services []lb.Service) (places map[place][]state.MemberPool, stores []string) {
 	places = map[place][]state.MemberPool{}
 	for _, svc := range services {
-		endpoint, prefix, err := parseEtcd(svc.Source)
+		if Local(svc.Source) {
+			continue
+		}
+		endpoints, prefix, err := parseEtcd(svc.Source)
 		if err != nil {
 			continue
 		}
-		at := place{endpoint, namespace(prefix)}
-		places[at] = append(places[at], state.MemberPool{Pool: svc.Name, Source: prefix, Store: endpoint})
-		if !slices.Contains(stores, endpoint) {
-			stores = append(stores, endpoint)
+		store := storeName(endpoints)
+		at := place{store, namespace(prefix)}
+		places[at] = append(places[at], state.MemberPool{Pool: svc.Name, Source: prefix, Store: store})
+		if !slices.Contains(stores, store) {
+			stores = append(stores, store)
 		}
 	}
 	return places, stores

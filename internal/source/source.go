@@ -29,8 +29,9 @@ type Sources struct {
 	stateDir string
 	web      *http.Client
 	notices  *notices
+	access   Access
 	mu       sync.Mutex
-	stores   map[string]*state.Store
+	doors    map[string]*door // by the store's name
 }
 
 // Option is something Sources can be told.
@@ -39,6 +40,7 @@ type Option func(*options)
 type options struct {
 	stateDir string
 	roots    *x509.CertPool
+	access   Access
 }
 
 // WithStateDir keeps the last good pools below a directory, to be used when a
@@ -73,7 +75,7 @@ func New(log *slog.Logger, hosts Hosts, with ...Option) *Sources {
 	}
 	return &Sources{
 		log: log, hosts: hosts, stateDir: o.stateDir, web: newWebClient(o.roots), notices: newNotices(log),
-		stores: map[string]*state.Store{},
+		access: o.access, doors: map[string]*door{},
 	}
 }
 
@@ -113,12 +115,14 @@ func (s *Sources) listener(source string) (func(context.Context, *follower) erro
 		u, err := parseWeb(source)
 		return func(ctx context.Context, f *follower) error { return s.followWeb(ctx, u, f) }, err
 	}
-	endpoint, prefix, err := parseEtcd(source)
-	if err != nil {
-		return nil, err
-	}
-	store, err := s.store(endpoint)
-	return func(ctx context.Context, f *follower) error { return store.Watch(ctx, prefix, f.event) }, err
+	endpoints, prefix, err := parseEtcd(source)
+	return func(ctx context.Context, f *follower) error {
+		store := s.door(endpoints).enter(ctx, func(err error) { f.event(state.Event{Err: err}) })
+		if store == nil {
+			return nil
+		}
+		return store.Watch(ctx, prefix, f.event)
+	}, err
 }
 
 // Close ends all connections; call it when no Follow is under way.
@@ -129,24 +133,11 @@ func (s *Sources) Close() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for endpoint, store := range s.stores {
-		if err := store.Close(); err != nil {
-			return fmt.Errorf("close %s: %w", endpoint, err)
+	for name, door := range s.doors {
+		if err := door.close(); err != nil {
+			return fmt.Errorf("close %s: %w", name, err)
 		}
 	}
-	clear(s.stores)
+	clear(s.doors)
 	return nil
-}
-
-func (s *Sources) store(endpoint string) (*state.Store, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if store, ok := s.stores[endpoint]; ok {
-		return store, nil
-	}
-	store, err := state.Open(state.Config{Endpoints: []string{endpoint}})
-	if err == nil {
-		s.stores[endpoint] = store
-	}
-	return store, err
 }

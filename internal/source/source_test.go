@@ -133,9 +133,6 @@ func TestCheckRefusesOtherURLs(t *testing.T) {
 			t.Errorf("%s: %v, want %q", url, err, want)
 		}
 	}
-	if e, p, _ := parseEtcd("etcd://etcd.example/a/b/"); e != "http://etcd.example:2379" || p != "/a/b/" {
-		t.Errorf("endpoint %s, prefix %s", e, p)
-	}
 }
 
 func TestParseHosts(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -36,24 +37,32 @@ func scheme(source string) string {
 	return strings.ToLower(scheme)
 }
 
-// parseEtcd splits etcd://HOST[:PORT]/KEY/ into a client URL and a key prefix.
-// The port defaults to 2379, as in PyBal.
-func parseEtcd(source string) (endpoint, prefix string, err error) {
-	u, err := parseHost(source, "etcd")
-	if err != nil {
-		return "", "", err
+// parseEtcd splits etcd://HOST[:PORT][,HOST[:PORT]…]/KEY/ into the client URLs
+// of one store's servers and a key prefix. The port defaults to 2379, as in
+// PyBal.
+func parseEtcd(source string) (endpoints []string, prefix string, err error) {
+	servers, rest, _ := strings.Cut(source[len(scheme(source))+len("://"):], "/")
+	for _, server := range strings.Split(servers, ",") {
+		u, err := parseHost(scheme(source)+"://"+server+"/"+rest, "etcd")
+		if err != nil {
+			return nil, "", err
+		}
+		prefix = strings.Trim(u.Path, "/")
+		switch {
+		case prefix == "":
+			return nil, "", errors.New("etcd:// names no key")
+		case u.RawQuery != "":
+			return nil, "", errors.New("etcd:// takes hosts, their ports and a key and nothing else")
+		}
+		if u.Port() == "" {
+			u.Host += ":2379"
+		}
+		if slices.Contains(endpoints, "http://"+u.Host) {
+			return nil, "", fmt.Errorf("etcd:// names %s twice", u.Host)
+		}
+		endpoints = append(endpoints, "http://"+u.Host)
 	}
-	key := strings.Trim(u.Path, "/")
-	switch {
-	case key == "":
-		return "", "", errors.New("etcd:// names no key")
-	case u.RawQuery != "":
-		return "", "", errors.New("etcd:// takes a host, a port and a key and nothing else")
-	}
-	if u.Port() == "" {
-		u.Host += ":2379"
-	}
-	return "http://" + u.Host, "/" + key + "/", nil
+	return endpoints, "/" + prefix + "/", nil
 }
 
 // parseWeb returns the URL to get a pool file from.

@@ -2,17 +2,10 @@ package state
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -145,76 +138,29 @@ func TestAuthentication(t *testing.T) {
 	}
 }
 
-// authority makes certificates in a directory: ca.pem, and NAME.pem with
-// NAME.key for a server on loopback and for clients.
-type authority struct {
-	t    *testing.T
-	dir  string
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := &authority{t: t, dir: t.TempDir()}
-	a.cert, a.key = a.issue("ca", nil)
-	return a
-}
-
-func (a *authority) file(name string) string { return filepath.Join(a.dir, name) }
-
-func (a *authority) issue(name string, parent *authority) (*x509.Certificate, *ecdsa.PrivateKey) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	cert := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-		BasicConstraintsValid: true, IsCA: parent == nil, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	signer, by := key, cert
-	if parent != nil {
-		signer, by = parent.key, parent.cert
-	}
-	der, err := x509.CreateCertificate(rand.Reader, cert, by, key.Public(), signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	for file, block := range map[string]*pem.Block{name + ".pem": {Type: "CERTIFICATE", Bytes: der}, name + ".key": {Type: "EC PRIVATE KEY", Bytes: keyDER}} {
-		if err := os.WriteFile(a.file(file), pem.EncodeToMemory(block), 0o600); err != nil {
-			a.t.Fatal(err)
-		}
-	}
-	parsed, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return parsed, key
-}
-
 func TestTLS(t *testing.T) {
-	ca := newAuthority(t)
-	ca.issue("server", ca)
-	ca.issue("ada", ca)
-	server, err := devetcd.Start(devetcd.Options{CertFile: ca.file("server.pem"), KeyFile: ca.file("server.key"), CAFile: ca.file("ca.pem")})
+	ca, err := devetcd.NewAuthority(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := ca.Issue("server", "ada"); err != nil {
+		t.Fatal(err)
+	}
+	server, err := devetcd.Start(devetcd.Options{CertFile: ca.File("server.pem"), KeyFile: ca.File("server.key"), CAFile: ca.File("ca.pem")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer server.Close()
-	pair, err := tls.LoadX509KeyPair(ca.file("ada.pem"), ca.file("ada.key"))
+	pair, err := tls.LoadX509KeyPair(ca.File("ada.pem"), ca.File("ada.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem, err := os.ReadFile(ca.File("ca.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	roots := x509.NewCertPool()
-	roots.AddCert(ca.cert)
+	roots.AppendCertsFromPEM(pem)
 	tests := []struct {
 		name, want string
 		cfg        *tls.Config

@@ -48,6 +48,7 @@ type Store struct {
 	client *clientv3.Client
 	reach  *reach
 	pulse  pulse
+	end    context.CancelFunc // of all the client does
 }
 
 // Open returns a Store. It does not wait for the server: the first request
@@ -75,7 +76,16 @@ func Open(cfg Config) (*Store, error) {
 		reach.secure = true
 		dial = append(dial, grpc.WithTransportCredentials(handshake{credentials.NewTLS(cfg.TLS), reach}))
 	}
+	// A login, which there is with a user name, waits no longer than other
+	// requests for servers that cannot even be dialled.
+	base, giveUp := context.WithCancel(context.Background())
+	login := time.AfterFunc(patience, func() {
+		if cfg.Username != "" && reach.down() != nil {
+			giveUp()
+		}
+	})
 	client, err := clientv3.New(clientv3.Config{
+		Context:     base,
 		Endpoints:   cfg.Endpoints,
 		DialTimeout: cfg.Timeout,
 		TLS:         cfg.TLS,
@@ -88,15 +98,23 @@ func Open(cfg Config) (*Store, error) {
 		DialOptions:          dial,
 		Logger:               zap.NewNop(),
 	})
-	s := &Store{cfg: cfg, client: client, reach: reach}
+	login.Stop()
+	s := &Store{cfg: cfg, client: client, reach: reach, end: giveUp}
+	if err == nil && base.Err() != nil {
+		err = base.Err() // at the very last moment
+	}
 	if err != nil {
+		giveUp()
 		return nil, fmt.Errorf("open %w", s.explain(context.Background(), err))
 	}
 	return s, nil
 }
 
 // Close ends the connection.
-func (s *Store) Close() error { return s.client.Close() }
+func (s *Store) Close() error {
+	defer s.end()
+	return s.client.Close()
+}
 
 // base returns the prefix all keys of a type begin with.
 func (s *Store) base(t *objects.Type) string {
