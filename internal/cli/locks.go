@@ -12,8 +12,9 @@ func (c *confctl) locksCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "locks",
 		Short: "List who holds or waits for a lock",
-		Long: "List who holds or waits for which lock in the store: a sync while it writes. A lock is freed within ten seconds of\n" +
-			"the death of the process that holds it; there is nothing to break by hand.",
+		Long: "List who holds or waits for which lock in the store: a sync while it writes, a host that restarts\n" +
+			"under --max-concurrency. A lock is freed within ten seconds of the death of the process that holds it; there is\n" +
+			"nothing to break by hand.",
 		Example: "  confctl locks\n  confctl locks -o json",
 		Args:    exactly(),
 		RunE:    func(cmd *cobra.Command, _ []string) error { return c.listLocks(cmd.Context()) },

@@ -27,7 +27,8 @@ say so, nothing is restarted.
 Exit codes:
     0   done, or nothing to do
     n   that of the last service that did not restart; the host stays depooled
-    2   the command line, an unknown pool, or no headroom: nothing was written
+    2   the command line, an unknown pool, no headroom, or no slot under
+        --max-concurrency: nothing was written
     1   the configuration, the catalog or the present state could not be read
   127   the store or a load balancer did not confirm
   130   interrupted; what is left in which state is said`
@@ -58,6 +59,8 @@ type restartOptions struct {
 	restartCommand string
 	ignoreHeadroom bool
 	without        []string
+	maxConcurrency atMostHosts
+	lockTimeout    seconds
 }
 
 // RestartService is safe-service-restart: with --services it depools, restarts
@@ -99,7 +102,7 @@ func restartCommand(env Env) *cobra.Command {
 }
 
 func (o *restartOptions) flags(cmd *cobra.Command) {
-	o.wait, o.timeout, o.grace = 3, 5, 3
+	o.wait, o.timeout, o.grace, o.lockTimeout = 3, 5, 3, 600
 	f := cmd.Flags()
 	f.StringVar(&o.objectType, "object-type", "node", "object `TYPE`")
 	f.BoolVar(&o.debug, "debug", false, "log more")
@@ -117,6 +120,8 @@ func (o *restartOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&o.hostname, "hostname", "", "the host's `NAME` in the pools (default: this machine's full name)")
 	f.StringVar(&o.dc, "dc", "", "the host's `DATACENTER` (default: what "+dcFile+" holds, else \"default\")")
 	f.StringVar(&o.restartCommand, "restart-command", "", "restart by `PROGRAM` restart UNIT instead of over D-Bus")
+	f.Var(&o.maxConcurrency, "max-concurrency", "with --services, let at most this many hosts of a pool, a `NUMBER` or a share like 10%, restart at a time; 0 is no limit")
+	f.Var(&o.lockTimeout, "lock-timeout", "`SECONDS` to wait for a slot under --max-concurrency")
 	f.BoolVar(&o.ignoreHeadroom, "ignore-headroom", false, "depool even where too few healthy servers remain")
 }
 
@@ -133,8 +138,10 @@ func (o *restartOptions) check() error {
 		return usagef("want exactly one of --services, --pool and --depool")
 	case o.force && len(o.services) == 0:
 		return usagef("--force goes with --services")
-	case len(o.pools) == 0 && !o.force:
+	case len(o.pools) == 0 && (!o.force || o.maxConcurrency.wanted()):
 		return usagef("--pools is missing")
+	case o.maxConcurrency.wanted() && len(o.services) == 0:
+		return usagef("--max-concurrency goes with --services")
 	case o.retries < 1:
 		return usagef("--retries: want at least 1")
 	case o.wait <= 0 || o.timeout <= 0:
@@ -154,7 +161,7 @@ func (o *restartOptions) run(cmd *cobra.Command, env Env) error {
 		IgnoreHeadroom: o.ignoreHeadroom,
 		Log:            log,
 	}
-	if o.force {
+	if o.force && !o.maxConcurrency.wanted() {
 		return restartExit(p.Force(cmd.Context(), o.units()))
 	}
 	catalog, err := o.readCatalog(cmd.Flags().Changed("catalog"))
@@ -182,6 +189,11 @@ func (o *restartOptions) run(cmd *cobra.Command, env Env) error {
 	p.Verifier = lbverify.New(lbverify.Options{
 		Retries: o.retries, Wait: o.wait.duration(), Timeout: o.timeout.duration(), Log: log,
 	})
+	release, err := o.claim(cmd.Context(), s, p, log)
+	if err != nil {
+		return err
+	}
+	defer release()
 	return restartExit(o.carryOut(cmd.Context(), p))
 }
 
@@ -268,6 +280,8 @@ func (o *restartOptions) carryOut(ctx context.Context, p *workflow.Procedure) er
 		return p.Depool(ctx)
 	case o.pool:
 		return p.Pool(ctx)
+	case o.force:
+		return p.Force(ctx, o.units())
 	}
 	return p.Restart(ctx, o.units())
 }
