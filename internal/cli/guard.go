@@ -133,17 +133,7 @@ func standingOf(raw []byte) (standing, bool) {
 // cannot be worked out will be refused for that.
 func standings(m state.Mutation) (before, after standing) {
 	before, ok := standingOf(m.Object.Raw)
-	var raw []byte
-	var err error
-	switch m.Verb {
-	case state.Patch:
-		raw, _, err = m.Object.Patch(m.Set)
-	case state.Create:
-		if m.Object.Raw != nil {
-			return before, before
-		}
-		raw, err = m.Object.Type.Defaults(m.Set)
-	}
+	raw, err := m.After()
 	after, known := standingOf(raw)
 	switch {
 	case err != nil || !known:

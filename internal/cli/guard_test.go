@@ -63,6 +63,34 @@ func TestShifts(t *testing.T) {
 	}
 }
 
+// A value that replaces all is judged as a whole.
+func TestShiftsOfReplacedObjects(t *testing.T) {
+	node := objects.Node()
+	key := objects.Key{Tags: "eqiad/web/https", Name: "cp1"}
+	for _, c := range []struct {
+		before, after string
+		want          *lbverify.Shift
+	}{
+		{"", `{"pooled": "yes", "weight": 1}`, &lbverify.Shift{Coming: []string{"cp1"}}},
+		{"", `{"pooled": "inactive", "weight": 1}`, nil},
+		{`{"pooled": "yes", "weight": 1}`, `{"weight": 1}`, &lbverify.Shift{Gone: []string{"cp1"}}},
+		{`{"pooled": "yes", "weight": 1}`, `{"pooled": "no", "weight": 1}`, &lbverify.Shift{Leaving: []string{"cp1"}}},
+	} {
+		m := state.Mutation{Verb: state.Replace, Raw: []byte(c.after), Object: objects.Object{Type: node, Key: key}}
+		if c.before != "" {
+			m.Object.Raw, m.Object.Revision = []byte(c.before), 7
+		}
+		s := session{store: new(state.Store)}
+		var want []poolShift
+		if c.want != nil {
+			want = []poolShift{{"//pools/eqiad/web/https/", *c.want}}
+		}
+		if diff := cmp.Diff(want, s.shifts([]state.Mutation{m}), cmp.AllowUnexported(poolShift{})); diff != "" {
+			t.Errorf("%q to %q: -want +got\n%s", c.before, c.after, diff)
+		}
+	}
+}
+
 // Objects of other types than node are served by nobody.
 func TestShiftsKnowNodesOnly(t *testing.T) {
 	discovery := &objects.Type{Name: "discovery", Path: "discovery", Tags: []string{"dnsdisc"}, Fields: []objects.Field{{Name: "pooled", Kind: objects.Bool, Default: false}}}

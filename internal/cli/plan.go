@@ -64,11 +64,16 @@ func planned(m state.Mutation) (string, error) {
 	if m.Verb == state.Delete {
 		return m.Object.Key.String() + ": deleted", nil
 	}
-	if m.Verb == state.Create {
-		raw, err := m.Creates()
+	raw, err := m.After()
+	if m.Object.Raw == nil && m.Verb != state.Patch {
 		return m.Object.Key.String() + ": created " + stored(raw), err
 	}
-	_, diffs, err := m.Object.Patch(m.Set)
+	var diffs []objects.Diff
+	if m.Verb == state.Replace {
+		diffs, err = objects.Compare(m.Object.Raw, raw)
+	} else if err == nil {
+		_, diffs, err = m.Object.Patch(m.Set)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -138,9 +143,11 @@ func (s *session) poolLines(ctx context.Context, muts []state.Mutation) ([]strin
 		}
 		was, will := now[pool], after[pool]
 		was.add(o)
-		if m, ok := by[o.Key]; !ok {
+		m, ok := by[o.Key]
+		m.Object = o
+		if !ok {
 			will.add(o)
-		} else if raw, _, err := o.Patch(m.Set); err == nil && m.Verb != state.Delete {
+		} else if raw, err := m.After(); err == nil && raw != nil {
 			o.Raw = raw
 			will.add(o)
 		}

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -54,12 +55,14 @@ func (d *draft) work(i int) error {
 		out.Object.Raw, out.Diffs, err = seen.Patch(m.Set)
 		out.Changed = len(out.Diffs) > 0
 	case Create:
-		switch {
-		case exists && m.raw != nil:
-			err = ErrConflict
-		case !exists:
-			out.Object.Raw, err = m.Creates()
+		if !exists {
+			out.Object.Raw, err = seen.Type.Defaults(m.Set)
 			out.Changed = true
+		}
+	case Replace:
+		out.Object.Raw, out.Changed = m.Raw, !exists || !bytes.Equal(seen.Raw, m.Raw)
+		if exists && out.Changed {
+			out.Diffs, _ = objects.Compare(seen.Raw, m.Raw) // none where either is no JSON object
 		}
 	case Delete:
 		out.Object.Raw, out.Changed = nil, exists
@@ -187,11 +190,15 @@ func conflict(m Mutation, now objects.Object) error {
 	switch {
 	case m.Verb == Create:
 		return nil // somebody else made it: left as it is
+	case m.Verb == Replace && now.Revision > 0 && bytes.Equal(now.Raw, m.Raw):
+		return nil
+	case m.Verb == Replace && m.Object.Revision == 0:
+		return ErrConflict
 	case now.Revision == 0 && m.Verb == Delete:
 		return nil
 	case now.Revision == 0:
 		return ErrNotFound
-	case m.Verb == Delete:
+	case m.Verb == Delete || m.Verb == Replace:
 		return ErrConflict
 	}
 	for _, set := range m.Set {

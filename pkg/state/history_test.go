@@ -202,6 +202,34 @@ func TestUndo(t *testing.T) {
 				return Mutation{Verb: Delete, Object: get(t, s, "cp1001")}
 			},
 			want: `{"po`,
+		}, {
+			name:   "replace",
+			change: func(s *Store) Mutation { return replace(get(t, s, "cp1001"), `{"pooled":"no","weight":3,"note":"y"}`) },
+			want:   stored,
+		}, {
+			name: "replace, another field changed since",
+			change: func(s *Store) Mutation {
+				return replace(get(t, s, "cp1001"), `{"weight": 10, "pooled": "no", "more": 1}`)
+			},
+			after: func(s *Store) { update(t, s, set(get(t, s, "cp1001"), "weight", 7)) },
+			want:  `{"weight": 7, "pooled": "no", "more": 1}`,
+			err:   "weight was left as 10, is now 7",
+		}, {
+			name: "replace of garbage",
+			change: func(s *Store) Mutation {
+				putNode(t, s, "cp1001", `{"po`)
+				return replace(get(t, s, "cp1001"), stored)
+			},
+			want: `{"po`,
+		}, {
+			name: "replace of garbage, used since",
+			change: func(s *Store) Mutation {
+				putNode(t, s, "cp1001", `{"po`)
+				return replace(get(t, s, "cp1001"), stored)
+			},
+			after: func(s *Store) { update(t, s, set(get(t, s, "cp1001"), "weight", 7)) },
+			want:  `{"weight": 7, "pooled": "yes", "note": "x"}`,
+			err:   "weight was left as 10, is now 7",
 		},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -19,8 +19,8 @@ type Memory uint8
 
 // What there is to do.
 const (
-	// Forget ends the memory where the mutation names the weight or deletes
-	// the object, and lets it be elsewhere.
+	// Forget ends the memory where the mutation names the weight, replaces or
+	// deletes the object, and lets it be elsewhere.
 	Forget Memory = iota
 	// Remember keeps the weight that the patch replaces by 0.
 	Remember
@@ -48,7 +48,9 @@ func (m Mutation) namesWeight() bool {
 
 // touchesMemory tells whether the mutation may write the memory, which takes
 // one operation more.
-func (m Mutation) touchesMemory() bool { return !m.untouched && (m.namesWeight() || m.Verb == Delete) }
+func (m Mutation) touchesMemory() bool {
+	return !m.untouched && (m.namesWeight() || m.Verb == Delete || m.Verb == Replace)
+}
 
 // Recall looks up the remembered weights for those mutations whose Memory is
 // Recall, and returns the mutations with the weights among their settings.

@@ -2,6 +2,7 @@ package state
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -97,18 +98,15 @@ func (s *Store) reverse(a Altered, o RecordedObject) (Mutation, error) {
 	case a.Before == nil:
 		m.Verb = Delete
 		return m, nil
+	case o.Garbage != nil:
+		m.Verb, m.Raw = Replace, o.Garbage
+		return m, nil
 	case a.Object.Raw == nil:
-		m.Verb, m.raw = Create, o.Garbage
-		if m.raw != nil {
-			return m, nil
-		}
-		var err error // in the form conftool stores, which the record has not
-		m.raw, err = objects.Encode(o.Before)
-		return m, err
+		return whole(m, o.Before)
 	}
 	for _, d := range a.Diffs {
-		if _, known := a.Object.Type.Field(d.Field); !known && d.Old == nil {
-			return m, fmt.Errorf("field %s was not there before and cannot be taken away", d.Field)
+		if _, known := a.Object.Type.Field(d.Field); !known {
+			return whole(m, o.Before)
 		}
 		m.Set = append(m.Set, objects.Setting{Field: d.Field, Value: d.Old})
 	}
@@ -116,6 +114,13 @@ func (s *Store) reverse(a Altered, o RecordedObject) (Mutation, error) {
 		m.Memory = Remember // it was drained before
 	}
 	return m, nil
+}
+
+// whole puts the object back as it was, in the form conftool stores, which the
+// record has not. A patch could not: it knows only the type's own fields.
+func whole(m Mutation, before json.RawMessage) (Mutation, error) {
+	raw, err := objects.Encode(before)
+	return Mutation{Verb: Replace, Object: m.Object, Raw: raw}, err
 }
 
 // refresh reads the objects as they are now and refuses where they are not what
@@ -138,7 +143,7 @@ func (s *Store) refresh(ctx context.Context, u *Undo) error {
 			if kvs := r.GetResponseRange().Kvs; len(kvs) > 0 {
 				m.Object.Revision, m.Object.Raw = kvs[0].ModRevision, kvs[0].Value
 			}
-			if reason := inTheWay(u.Changed[i], m.Object); reason != "" {
+			if reason := inTheWay(u.Changed[i], *m); reason != "" {
 				conflict.Reasons = append(conflict.Reasons, fmt.Sprintf("%s: %s: %s", m.Object.Key, reason, s.since(ctx, *u, m.Object)))
 			}
 			i++
@@ -151,8 +156,10 @@ func (s *Store) refresh(ctx context.Context, u *Undo) error {
 	return nil
 }
 
-// inTheWay says what about the object is no longer as the change left it.
-func inTheWay(left Altered, now objects.Object) string {
+// inTheWay says what about the object, as it is now, the change has left
+// otherwise.
+func inTheWay(left Altered, m Mutation) string {
+	now := m.Object
 	switch {
 	case left.Object.Raw == nil && now.Raw != nil:
 		return "was deleted, is there again"
@@ -167,7 +174,7 @@ func inTheWay(left Altered, now objects.Object) string {
 	}
 	for _, d := range since.Diffs {
 		ours := slices.ContainsFunc(left.Diffs, func(l objects.Diff) bool { return l.Field == d.Field })
-		if ours || left.Before == nil {
+		if ours || m.Verb != Patch {
 			return fmt.Sprintf("%s was left as %s, is now %s", d.Field, plain(d.Old), plain(d.New))
 		}
 	}

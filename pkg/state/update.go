@@ -18,7 +18,7 @@ import (
 // Verb is what a Mutation does.
 type Verb uint8
 
-// The three kinds of change.
+// The kinds of change.
 const (
 	// Patch sets the named fields of an object that exists.
 	Patch Verb = iota
@@ -27,6 +27,10 @@ const (
 	Create
 	// Delete removes an object; an object that is gone is no error.
 	Delete
+	// Replace stores Raw, byte for byte, in place of all the object was when the
+	// change was decided upon; it was not there if its Revision is 0. What is
+	// anything else by now is left, and the change refused.
+	Replace
 )
 
 // Mutation is one wanted change to one object.
@@ -38,20 +42,31 @@ type Mutation struct {
 	// refused when anything has changed.
 	Object objects.Object
 	Set    []objects.Setting
+	// Raw is what a Replace stores.
+	Raw []byte
 	// Memory is what happens to the weight the object had before a drain.
 	Memory Memory
 
-	recalled  int64  // the memory's revision, where Set gives back its weight
-	untouched bool   // there is no memory that could end
-	raw       []byte // what a Create that undoes a Delete stores, or refuses to
+	recalled  int64 // the memory's revision, where Set gives back its weight
+	untouched bool  // there is no memory that could end
 }
 
-// Creates returns what a Create stores if the object is not there.
-func (m Mutation) Creates() ([]byte, error) {
-	if m.raw != nil {
-		return m.raw, nil
+// After returns what the object is after the mutation, if it is still as it was
+// when that was decided upon; nil is a deleted one.
+func (m Mutation) After() ([]byte, error) {
+	switch m.Verb {
+	case Replace:
+		return m.Raw, nil
+	case Delete:
+		return nil, nil
+	case Create:
+		if m.Object.Raw != nil {
+			return m.Object.Raw, nil
+		}
+		return m.Object.Type.Defaults(m.Set)
 	}
-	return m.Object.Type.Defaults(m.Set)
+	raw, _, err := m.Object.Patch(m.Set)
+	return raw, err
 }
 
 // Change is what an Update did.
@@ -96,19 +111,33 @@ var ErrUnknown = errors.New("it may have been carried out all the same")
 // the server allows 128 by default (--max-txn-ops).
 const maxOps = 127
 
-// chunk returns how many of the mutations fit one transaction.
+// maxBytes is how large a transaction becomes by what is put into it: of the
+// 1.5 MiB that the server takes by default (--max-request-bytes).
+const maxBytes = 1 << 20
+
+// chunk returns how many of the mutations fit one transaction. One that is too
+// large by itself is for the server to refuse.
 func chunk(muts []Mutation) int {
-	ops := 0
+	ops, size := 0, 0
 	for i, m := range muts {
 		ops++
 		if m.touchesMemory() || m.recalled > 0 {
 			ops++
 		}
-		if ops > maxOps {
-			return i
+		size += m.size()
+		if ops > maxOps || size > maxBytes {
+			return max(i, 1)
 		}
 	}
 	return len(muts)
+}
+
+// size is about how much a mutation adds to its transaction: the object itself,
+// and what it was and is in the audit record; the key stands in each of these and
+// in what is compared and read.
+func (m Mutation) size() int {
+	const frame = 200
+	return 3*max(len(m.Object.Raw), len(m.Raw)) + 5*len(m.Object.Key.String()) + frame
 }
 
 // parts returns in how many transactions the mutations are carried out, 0 if in
