@@ -130,3 +130,21 @@ func FuzzDecodeAndPatch(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseExport(f *testing.F) {
+	f.Add([]byte(someExportText))
+	f.Add([]byte(`{"format": "sluice-export/1", "objects": {"node": [{"key": "a", "base64": ""}]}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		e, err := ParseExport(data)
+		if err != nil {
+			return
+		}
+		text, err := e.Encode()
+		if err != nil {
+			t.Fatalf("%q: %v", data, err)
+		}
+		if again, err := ParseExport(text); err != nil || len(again.Objects) != len(e.Objects) {
+			t.Errorf("%q: %v", text, err)
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -23,13 +24,16 @@ func (t *Type) ParseTree(data []byte, file string) ([]Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := treeWalk{document: doc, node: t.Name == "node" && len(t.Tags) > 0}
+	w := treeWalk{document: doc, node: t.hostFirst()}
 	if err := w.walk(root, nil, len(t.Tags)); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(w.keys, Key.Compare)
 	return slices.Compact(w.keys), nil
 }
+
+// hostFirst tells whether the type's files put the name before the last tag.
+func (t *Type) hostFirst() bool { return t.Name == "node" && len(t.Tags) > 0 }
 
 // treeWalk collects the keys of one file.
 type treeWalk struct {
@@ -117,7 +121,7 @@ func (w *treeWalk) check(n *yaml.Node, name string) error {
 
 // checkPart refuses a tag or name that cannot stand in a key.
 func checkPart(part string) error {
-	if part == "" || strings.ContainsFunc(part, func(r rune) bool { return r == '/' || !unicode.IsPrint(r) }) {
+	if part == "" || !utf8.ValidString(part) || strings.ContainsFunc(part, func(r rune) bool { return r == '/' || !unicode.IsPrint(r) }) {
 		return fmt.Errorf("name %q: want printable characters without a slash", part)
 	}
 	return nil
