@@ -38,6 +38,8 @@ var rooms = map[string][]string{
 	// L2: one outside thing each.
 	"pkg/state":                    {"pkg/objects"},
 	"internal/systemd":             {},
+	"internal/etcdv2":              {},
+	"internal/etcdv2/etcdv2test":   {},
 	"internal/workflow":            {"pkg/objects", "pkg/state", "pkg/lbstatus", "pkg/lbverify"},
 	"internal/health":              {"internal/lb"},
 	"internal/poolfile":            {"internal/literal"},
@@ -48,7 +50,7 @@ var rooms = map[string][]string{
 	"internal/dataplane/planetest": {"internal/dataplane"},
 
 	// L3: programs.
-	"internal/cli": {"pkg/objects", "pkg/state", "pkg/lbstatus", "pkg/lbverify", "internal/workflow", "internal/systemd", "internal/poolfile", "internal/catalog", "schema"},
+	"internal/cli": {"pkg/objects", "pkg/state", "pkg/lbstatus", "pkg/lbverify", "internal/workflow", "internal/systemd", "internal/poolfile", "internal/catalog", "internal/etcdv2", "schema"},
 	"internal/lbd": {
 		"internal/lb", "internal/source", "internal/health", "internal/balancer", "internal/bgp",
 		"internal/dataplane", "internal/dataplane/ipvs", "internal/dataplane/userspace", "internal/literal", "pkg/lbstatus",
