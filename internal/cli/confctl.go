@@ -62,7 +62,7 @@ func (c *confctl) command() *cobra.Command {
 	c.root.AddCommand(c.selectCommand(), c.tagsCommand(), c.syncCommand())
 	c.root.AddCommand(c.historyCommand(), c.showChangeCommand(), c.undoCommand(), c.watchCommand())
 	c.root.AddCommand(c.verifyCommand(), c.statusCommand(), c.balancersCommand(), c.locksCommand())
-	c.root.AddCommand(c.generateCommand())
+	c.root.AddCommand(c.generateCommand(), c.importCommand(), c.exportCommand())
 	c.root.AddCommand(c.schemaCommand())
 	for _, v := range verbs() {
 		c.root.AddCommand(c.verbCommand(v))

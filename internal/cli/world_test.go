@@ -17,9 +17,18 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sluice-lb/sluice/internal/devetcd"
+	"github.com/sluice-lb/sluice/internal/etcdv2/etcdv2test"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// v2 builds the real etcd v2 that imports are read from.
+var v2 etcdv2test.Builder
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		v2.Close()
+		os.Exit(code)
+	}))
+}
 
 // world is a real store with a namespace of its own, and an environment to run
 // commands in.

@@ -62,6 +62,24 @@ func (d *Dir) Read(name string) ([]byte, error) {
 	return d.root.ReadFile(name)
 }
 
+// Remove takes a regular file away; that there is none is an fs.ErrNotExist.
+func (d *Dir) Remove(name string) error {
+	info, err := d.root.Lstat(name)
+	if err == nil && !info.Mode().IsRegular() {
+		err = errors.New("not a regular file")
+	}
+	if err == nil {
+		err = d.root.Remove(name)
+	}
+	if err == nil {
+		err = d.sync(filepath.Dir(name))
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", filepath.Join(d.root.Name(), name), err)
+	}
+	return nil
+}
+
 // Replace is the function Replace for a file below the directory, whose own
 // directories it makes.
 func (d *Dir) Replace(name string, data []byte, checks ...Check) (changed bool, err error) {

@@ -2,6 +2,7 @@ package poolfile
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -136,6 +137,11 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	if _, err := Replace(filepath.Join(inside, "pool"), []byte("stolen")); err == nil {
 		t.Error("followed a link")
 	}
+	for _, name := range []string{"pool", "dc", "dc/secret", "../" + filepath.Base(outside) + "/secret"} {
+		if err := d.Remove(name); err == nil {
+			t.Errorf("%s: removed", name)
+		}
+	}
 	if got, _ := os.ReadFile(secret); string(got) != "mine" {
 		t.Errorf("secret is %q", got)
 	}
@@ -145,5 +151,11 @@ func TestLinksAreNotFollowed(t *testing.T) {
 	}
 	if got, err := d.Read("eqiad/web"); err != nil || string(got) != "x" {
 		t.Errorf("%q, %v", got, err)
+	}
+	if err := d.Remove("eqiad/web"); err != nil {
+		t.Error(err)
+	}
+	if err := d.Remove("eqiad/web"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("removed twice: %v", err)
 	}
 }
