@@ -16,6 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sluice-lb/sluice/internal/devetcd"
+	"github.com/sluice-lb/sluice/internal/etcdv2/etcdv2test"
 )
 
 func TestMain(m *testing.M) {
@@ -45,23 +46,29 @@ func network() int { return 100 + os.Getpid()%100 }
 
 func TestScripts(t *testing.T) {
 	bin := build(t)
+	var v2 etcdv2test.Builder
+	t.Cleanup(v2.Close)
 	testscript.Run(t, testscript.Params{
 		Dir:                 ".",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			w := &world{net: fmt.Sprintf("127.%d.%d", network(), networks.Add(1)), dir: env.WorkDir, listeners: map[string]*listener{}}
+			w := &world{net: fmt.Sprintf("127.%d.%d", network(), networks.Add(1)), dir: env.WorkDir, listeners: map[string]*listener{}, builder: &v2}
 			env.Values[worldKey{}] = w
 			env.Defer(w.close)
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("NET", w.net)
 			env.Setenv("ETCD", w.etcdAddr())
+			env.Setenv("V2", "http://"+w.etcdV2Addr())
 			env.Setenv("SITE_DATA", siteData())
 			return os.WriteFile(filepath.Join(w.dir, "config.yaml"), fmt.Appendf(nil, "endpoints: [http://%s]\ntimeout: 3s\n", w.etcdAddr()), 0o644)
 		},
 		Condition: func(cond string) (bool, error) {
-			if cond == "site-data" {
+			switch cond {
+			case "site-data":
 				return siteData() != "", nil
+			case "etcdv2":
+				return haveEtcdV2(&v2)
 			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
@@ -74,7 +81,7 @@ func TestScripts(t *testing.T) {
 // of those its children read.
 func lookAtSources(t *testing.T) {
 	t.Helper()
-	for _, dir := range []string{"cmd", "internal", "pkg", "schema", "go.mod"} {
+	for _, dir := range []string{"cmd", "internal", "pkg", "schema", "test/etcdv2", "go.mod"} {
 		err := filepath.WalkDir(filepath.Join("../..", dir), func(path string, _ os.DirEntry, err error) error {
 			if err == nil {
 				_, err = os.Stat(path)

@@ -20,6 +20,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"github.com/sluice-lb/sluice/internal/etcdv2/etcdv2test"
 )
 
 // commands are what scripts can do beyond running programs:
@@ -50,6 +52,7 @@ import (
 func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	all := operatorCommands()
 	maps.Copy(all, historyCommands())
+	maps.Copy(all, etcdV2Commands())
 	maps.Copy(all, map[string]func(*testscript.TestScript, bool, []string){
 		"etcd":     func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).etcd(ts, a[0]) },
 		"key":      func(ts *testscript.TestScript, _ bool, a []string) { worldOf(ts).put(ts, a[0], a[1]) },
@@ -83,6 +86,8 @@ type world struct {
 	// listeners are the programs beside the script, by name.
 	listeners map[string]*listener
 	webs      map[string][]io.Closer // by address
+	builder   *etcdv2test.Builder
+	v2        *etcdv2test.Server
 	cases     cases
 }
 
@@ -100,6 +105,9 @@ func (w *world) close() {
 	if w.store != nil {
 		_ = w.store.Process.Kill()
 		_, _ = w.store.Process.Wait()
+	}
+	if w.v2 != nil {
+		w.v2.Close()
 	}
 	for _, b := range w.servers {
 		b.become("stop")
