@@ -69,6 +69,7 @@ func BenchmarkConfctl(b *testing.B) {
 	o.run(b, "set-weight-2000", 0, limits{requests: 30}, func(i int) []string {
 		return []string{"--quiet", "select", "dc=.*", "set/weight=" + strconv.Itoa(1000+i)}
 	})
+	o.migrate(b)
 	o.firstRequest(b)
 	o.seed(b, siteNodes, manyNodes)
 	o.run(b, "get-one-of-100000", floor+rawGet, limits{requests: 1, memory: manyMemory}, func(int) []string {
