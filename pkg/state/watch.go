@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -86,7 +85,7 @@ var errSilent = fmt.Errorf("no sign of life for %s", silence)
 
 // follow takes one listing and follows it until something breaks.
 func (s *Store) follow(ctx context.Context, prefix string, emit func(Event)) error {
-	snap, err := s.snapshot(ctx, prefix)
+	snap, err := s.Snapshot(ctx, prefix)
 	if err != nil {
 		return err
 	}
@@ -158,19 +157,6 @@ func (s *Store) advance(ctx context.Context, prefix string, snap Snapshot, resp 
 	snap.Revision = resp.Events[len(resp.Events)-1].Kv.ModRevision
 	snap.Entries = merge(snap.Entries, resp.Events, prefix)
 	tell(snap, emit)
-	return snap, nil
-}
-
-func (s *Store) snapshot(ctx context.Context, prefix string) (Snapshot, error) {
-	var snap Snapshot
-	var err error
-	snap.Revision, err = s.scan(ctx, prefix, 0, func(e Entry) { snap.Entries = append(snap.Entries, e) })
-	if errors.Is(err, rpctypes.ErrCompacted) {
-		return Snapshot{}, errRelist // between two pages
-	}
-	if err != nil {
-		return Snapshot{}, fmt.Errorf("list %s: %w", prefix, s.explain(ctx, err))
-	}
 	return snap, nil
 }
 
