@@ -43,6 +43,7 @@ var rooms = map[string][]string{
 	"internal/workflow":            {"pkg/objects", "pkg/state", "pkg/lbstatus", "pkg/lbverify"},
 	"internal/health":              {"internal/lb"},
 	"internal/poolfile":            {"internal/literal"},
+	"internal/generate":            {"internal/poolfile", "pkg/objects", "pkg/state"},
 	"internal/source":              {"internal/lb", "internal/poolfile", "pkg/objects", "pkg/state"}, // the only bridge
 	"internal/balancer":            {"internal/lb", "internal/coordinator", "internal/dataplane", "internal/bgp", "pkg/lbstatus"},
 	"internal/dataplane/ipvs":      {"internal/dataplane"},
@@ -50,7 +51,10 @@ var rooms = map[string][]string{
 	"internal/dataplane/planetest": {"internal/dataplane"},
 
 	// L3: programs.
-	"internal/cli": {"pkg/objects", "pkg/state", "pkg/lbstatus", "pkg/lbverify", "internal/workflow", "internal/systemd", "internal/poolfile", "internal/catalog", "internal/etcdv2", "schema"},
+	"internal/cli": {
+		"pkg/objects", "pkg/state", "pkg/lbstatus", "pkg/lbverify", "internal/workflow", "internal/systemd",
+		"internal/poolfile", "internal/generate", "internal/catalog", "internal/etcdv2", "schema",
+	},
 	"internal/lbd": {
 		"internal/lb", "internal/source", "internal/health", "internal/balancer", "internal/bgp",
 		"internal/dataplane", "internal/dataplane/ipvs", "internal/dataplane/userspace", "internal/literal", "pkg/lbstatus",

@@ -4,15 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/sluice-lb/sluice/internal/generate"
 	"github.com/sluice-lb/sluice/internal/poolfile"
 	"github.com/sluice-lb/sluice/pkg/objects"
-	"github.com/sluice-lb/sluice/pkg/state"
 )
 
 func (c *confctl) generateCommand() *cobra.Command {
@@ -44,9 +42,9 @@ func (c *confctl) noKind(_ *cobra.Command, args []string) error {
 }
 
 func (c *confctl) generatePyBal() *cobra.Command {
-	g := generation{confctl: c, kind: "pybal"}
+	g := generation{confctl: c}
 	var form string
-	layout := pybalLayout{}
+	var byCluster bool
 	cmd := &cobra.Command{
 		Use:   "pybal --out DIR",
 		Short: "Write PyBal's pool files, DIR/DC/SERVICE",
@@ -56,22 +54,23 @@ func (c *confctl) generatePyBal() *cobra.Command {
 			"  confctl generate pybal --out /srv/pybal --form json --watch --listen :8080",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			layout.form = poolfile.Form(form)
-			if layout.form != poolfile.Dict && layout.form != poolfile.JSON {
+			form := poolfile.Form(form)
+			if form != poolfile.Dict && form != poolfile.JSON {
 				return withExit(exitUsage, fmt.Errorf("no form %q: want dict or json", form))
 			}
-			g.layout = layout
-			return g.run(cmd.Context())
+			return g.run(cmd.Context(), func(node *objects.Type) generate.Kind {
+				return generate.PyBal(g.out, node, form, byCluster)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&form, "form", string(poolfile.Dict), "`FORM` of the files: dict, a line for each server, or json")
-	cmd.Flags().BoolVar(&layout.byCluster, "by-cluster", false, "write DIR/DC/CLUSTER/SERVICE: clusters may then have services of the same name")
+	cmd.Flags().BoolVar(&byCluster, "by-cluster", false, "write DIR/DC/CLUSTER/SERVICE: clusters may then have services of the same name")
 	g.flags(cmd.Flags())
 	return cmd
 }
 
 func (c *confctl) generateDsh() *cobra.Command {
-	g := generation{confctl: c, kind: "dsh", layout: dshLayout{}}
+	g := generation{confctl: c}
 	cmd := &cobra.Command{
 		Use:   "dsh --out DIR",
 		Short: "Write dsh groups, DIR/CLUSTER-SERVICE",
@@ -79,7 +78,9 @@ func (c *confctl) generateDsh() *cobra.Command {
 		Example: "  confctl generate dsh --out /etc/dsh/group\n" +
 			"  confctl generate dsh --out /etc/dsh/group --watch",
 		Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return g.run(cmd.Context()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return g.run(cmd.Context(), func(node *objects.Type) generate.Kind { return generate.Dsh(g.out, node) })
+		},
 	}
 	g.flags(cmd.Flags())
 	return cmd
@@ -88,8 +89,6 @@ func (c *confctl) generateDsh() *cobra.Command {
 // generation is one run of generate.
 type generation struct {
 	*confctl
-	kind       string // the first part of the paths served
-	layout     layout
 	out        string
 	watch      bool
 	allowEmpty bool
@@ -108,124 +107,69 @@ func (g *generation) flags(flags *pflag.FlagSet) {
 	flags.StringVar(&g.listen, "listen", "", "serve the files over HTTP at `ADDRESS`, below /pybal/ or /dsh/; implies --watch")
 }
 
-// settleAfter is how long a change waits for those that come with it.
-const settleAfter = 20 * time.Millisecond
-
-// resyncEvery is how often all files are compared with the store although
-// nothing changed there: somebody may have edited one.
-const resyncEvery = time.Minute
-
-func (g *generation) run(ctx context.Context) error {
-	if g.out == "" {
-		return withExit(exitUsage, errors.New("no --out DIR given"))
-	}
-	check, err := parseHook("check", g.checkArgs)
+func (g *generation) run(ctx context.Context, kind func(node *objects.Type) generate.Kind) error {
+	options, err := g.options()
 	if err != nil {
 		return withExit(exitUsage, err)
-	}
-	reload, err := parseHook("reload", g.reloadArgs)
-	if err != nil {
-		return withExit(exitUsage, err)
-	}
-	if g.objectType != "node" {
-		return withExit(exitUsage, fmt.Errorf("files are made of nodes, not of type %q", g.objectType))
 	}
 	dir, err := poolfile.OpenDir(g.out)
 	if err != nil {
 		return withExit(exitUsage, readError("directory", g.out, err))
 	}
-	defer dir.Close()
+	_ = dir.Close() // it was read from, at most
 	s, t, err := g.open()
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	w := &fileWriter{generation: g, dir: dir, nodes: newNodeReader(t), check: check, reload: reload, written: map[string]string{}, said: map[string]string{}}
+	options.Store, options.Kind = s.store, kind(t)
+	engine := generate.New(options)
 	if g.watch || g.listen != "" {
-		return g.follow(ctx, s, t, w)
+		return engine.Follow(ctx)
 	}
-	all, err := t.SelectExact(nil)
-	if err != nil {
-		return err
-	}
-	found, err := s.store.List(ctx, t, all)
-	if err != nil {
-		return err
-	}
-	warnStray(g.env, t, found.Stray)
-	entries := make([]state.Entry, 0, len(found.Objects))
-	for _, o := range found.Objects {
-		entries = append(entries, state.Entry{Key: o.Key.String(), Value: o.Raw, Revision: o.Revision})
-	}
-	if !w.pass(ctx, entries) {
+	ok, err := engine.Once(ctx)
+	if err == nil && !ok {
 		return withExit(exitFailure, nil)
 	}
-	return nil
+	return err
 }
 
-// follow keeps the files as the store says until ctx ends.
-func (g *generation) follow(ctx context.Context, s *session, t *objects.Type, w *fileWriter) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	served := make(chan error, 1)
-	if g.listen != "" {
-		l, err := net.Listen("tcp", g.listen)
-		if err != nil {
-			return fmt.Errorf("listen: %w", err)
-		}
-		go func() { served <- serveFiles(ctx, l, g.kind, w.dir) }()
+// options are what the flags say.
+func (g *generation) options() (o generate.Options, err error) {
+	if g.out == "" {
+		return o, errors.New("no --out DIR given")
 	}
-	events := make(chan state.Event, 64)
-	watched := make(chan error, 1)
-	go func() {
-		watched <- s.store.Watch(ctx, s.store.Prefix(t), func(e state.Event) {
-			select {
-			case events <- e:
-			case <-ctx.Done():
-			}
-		})
-	}()
-	err := w.follow(ctx, events, served)
-	cancel()
-	return errors.Join(err, <-watched)
+	if g.objectType != "node" {
+		return o, fmt.Errorf("files are made of nodes, not of type %q", g.objectType)
+	}
+	o = generate.Options{Report: generationReport{g.env, g.quiet}, AllowEmpty: g.allowEmpty, Listen: g.listen}
+	if o.Check, err = generate.ParseHook("check", g.checkArgs); err != nil {
+		return o, oneLine{err}
+	}
+	if o.Reload, err = generate.ParseHook("reload", g.reloadArgs); err != nil {
+		return o, oneLine{err}
+	}
+	return o, nil
 }
 
-// follow takes events and writes files, soon after each change and now and
-// then, until ctx ends or the web server does.
-func (w *fileWriter) follow(ctx context.Context, events <-chan state.Event, served <-chan error) error {
-	var last *state.Snapshot
-	var soon <-chan time.Time
-	resync := time.NewTicker(resyncEvery)
-	defer resync.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			if w.listen != "" {
-				return <-served
-			}
-			return nil
-		case err := <-served:
-			return err
-		case e := <-events:
-			if e.Err != nil {
-				w.complain("store", e.Err)
-				continue
-			}
-			w.complain("store", nil)
-			if e.Snapshot == nil {
-				continue
-			}
-			if last = e.Snapshot; soon == nil {
-				soon = time.After(settleAfter)
-			}
-		case <-soon:
-			soon = nil
-			w.pass(ctx, last.Entries)
-		case <-resync.C:
-			clear(w.written)
-			if last != nil {
-				w.pass(ctx, last.Entries)
-			}
-		}
+// generationReport prints what becomes of generated files.
+type generationReport struct {
+	env   Env
+	quiet bool
+}
+
+func (r generationReport) Wrote(file, what string) {
+	if !r.quiet {
+		fmt.Fprintf(r.env.Stdout, "%s: %s\n", file, what)
 	}
 }
+
+func (r generationReport) Trouble(about string, err error) {
+	if err == nil {
+		fmt.Fprintf(r.env.Stderr, "confctl: %s: well again\n", about)
+		return
+	}
+	fmt.Fprintf(r.env.Stderr, "confctl: %s: %v\n", about, oneLine{err})
+}
+
+func (r generationReport) Stray(t *objects.Type, keys []string) { warnStray(r.env, t, keys) }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-lb/sluice/internal/catalog"
+	"github.com/sluice-lb/sluice/internal/generate"
 	"github.com/sluice-lb/sluice/internal/poolfile"
 )
 
@@ -90,7 +91,7 @@ func (g *lbdGeneration) run(ctx context.Context) error {
 }
 
 // arguments checks the command line.
-func (g *lbdGeneration) arguments() (check, reload hook, err error) {
+func (g *lbdGeneration) arguments() (check, reload generate.Hook, err error) {
 	for _, flag := range []struct{ name, value, what string }{
 		{"catalog", g.catalog, "FILE"}, {"site", g.site, "SITE"}, {"out", g.out, "FILE"},
 	} {
@@ -98,11 +99,11 @@ func (g *lbdGeneration) arguments() (check, reload hook, err error) {
 			return nil, nil, fmt.Errorf("no --%s %s given", flag.name, flag.what)
 		}
 	}
-	if check, err = parseHook("check", g.checkArgs); err != nil {
-		return nil, nil, err
+	if check, err = generate.ParseHook("check", g.checkArgs); err != nil {
+		return nil, nil, oneLine{err}
 	}
-	if reload, err = parseHook("reload", g.reloadArgs); err != nil {
-		return nil, nil, err
+	if reload, err = generate.ParseHook("reload", g.reloadArgs); err != nil {
+		return nil, nil, oneLine{err}
 	}
 	if g.out == toStdout && (check != nil || reload != nil) {
 		return nil, nil, errors.New("--check and --reload are about a file, and --out is stdout")
@@ -150,7 +151,7 @@ func (g *lbdGeneration) selection(services *catalog.Catalog) (fragment []byte, s
 }
 
 // replace puts the text into the file.
-func (g *lbdGeneration) replace(ctx context.Context, data []byte, services int, fragment []byte, check, reload hook) error {
+func (g *lbdGeneration) replace(ctx context.Context, data []byte, services int, fragment []byte, check, reload generate.Hook) error {
 	parent, name := filepath.Split(filepath.Clean(g.out))
 	parent, name = filepath.Clean(parent), cmp.Or(name, ".")
 	dir, err := poolfile.OpenDir(parent)
@@ -167,7 +168,7 @@ func (g *lbdGeneration) replace(ctx context.Context, data []byte, services int, 
 	}
 	var checks []poolfile.Check
 	if check != nil {
-		checks = append(checks, func(path string) error { return check.run(ctx, path) })
+		checks = append(checks, func(path string) error { return check.Run(ctx, path) })
 	}
 	changed, err := dir.Replace(name, data, checks...)
 	if err != nil {
@@ -180,7 +181,7 @@ func (g *lbdGeneration) replace(ctx context.Context, data []byte, services int, 
 		fmt.Fprintf(g.env.Stdout, "%s: %d services\n", g.out, services)
 	}
 	if reload != nil {
-		if err := reload.run(ctx, ""); err != nil {
+		if err := reload.Run(ctx, ""); err != nil {
 			return oneLine{fmt.Errorf("reload: %w", err)}
 		}
 	}

@@ -49,6 +49,9 @@ func (d *Dir) Close() error { return d.root.Close() }
 // FS returns the files below the directory.
 func (d *Dir) FS() fs.FS { return d.root.FS() }
 
+// Stat tells which directory it is.
+func (d *Dir) Stat() (fs.FileInfo, error) { return d.root.Stat(".") }
+
 // Read returns a regular file's contents; name is relative to the directory.
 // That there is none is an fs.ErrNotExist.
 func (d *Dir) Read(name string) ([]byte, error) {

@@ -1,4 +1,4 @@
-package cli
+package generate
 
 import (
 	"bytes"
@@ -14,10 +14,10 @@ import (
 	"github.com/sluice-lb/sluice/internal/poolfile"
 )
 
-// serveFiles serves the files below a directory at /KIND/NAME until ctx ends.
-func serveFiles(ctx context.Context, l net.Listener, kind string, dir *poolfile.Dir) error {
+// serve serves a handler until ctx ends.
+func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{
-		Handler: http.StripPrefix("/"+kind+"/", fileHandler{dir}), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second,
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second,
 		WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
 	}
 	done := make(chan struct{})
@@ -37,7 +37,7 @@ func serveFiles(ctx context.Context, l net.Listener, kind string, dir *poolfile.
 
 // fileHandler serves generated files. They are small and replaced, never
 // written, so each answer is one whole file with the tag of its contents.
-type fileHandler struct{ dir *poolfile.Dir }
+type fileHandler struct{ kind Kind }
 
 func (h fileHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -45,21 +45,33 @@ func (h fileHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only GET and HEAD are served here", http.StatusMethodNotAllowed)
 		return
 	}
-	name := r.URL.Path
-	data, err := []byte(nil), checkFileName(name)
-	if err == nil {
-		data, err = h.dir.Read(name)
-	}
+	path := strings.TrimPrefix(r.URL.Path, "/")
+	data, err := h.read(path)
 	if err != nil {
 		http.NotFound(w, r)
 		return
 	}
 	kind := "text/plain; charset=utf-8"
-	if strings.HasSuffix(name, ".json") {
+	if strings.HasSuffix(path, ".json") {
 		kind = "application/json"
 	}
 	w.Header().Set("Content-Type", kind)
 	w.Header().Set("Cache-Control", "no-cache")
 	w.Header().Set("ETag", fmt.Sprintf("\"%x\"", sha256.Sum256(data)))
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+}
+
+// read reads the file served under a path. The directory is opened each time:
+// it may be another one by now.
+func (h fileHandler) read(path string) ([]byte, error) {
+	p, ok := h.kind.locate(path)
+	if !ok {
+		return nil, fmt.Errorf("%s: no such file", path)
+	}
+	dir, err := poolfile.OpenDir(p.dir)
+	if err != nil {
+		return nil, err
+	}
+	defer dir.Close()
+	return dir.Read(p.name)
 }

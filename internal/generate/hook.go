@@ -1,4 +1,4 @@
-package cli
+package generate
 
 import (
 	"bytes"
@@ -13,19 +13,19 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// hook is a command to run, word by word; no shell sees it.
-type hook []string
+// Hook is a command to run, word by word; no shell sees it. nil is none.
+type Hook []string
 
 // hookTimeout bounds one run.
 const hookTimeout = 30 * time.Second
 
-// parseHook reads the words of a command: one for each flag, or one flag with
-// a YAML list of them.
-func parseHook(flag string, words []string) (hook, error) {
+// ParseHook reads the words of a command: one for each flag, or one flag with
+// a YAML list of them. No flags are no hook.
+func ParseHook(flag string, words []string) (Hook, error) {
 	if len(words) == 1 && strings.HasPrefix(words[0], "[") {
 		var list []string
 		if err := yaml.Unmarshal([]byte(words[0]), &list); err != nil {
-			return nil, fmt.Errorf("--%s: %w", flag, oneLine{err})
+			return nil, fmt.Errorf("--%s: %w", flag, err)
 		}
 		words = list
 		if len(words) == 0 {
@@ -38,10 +38,10 @@ func parseHook(flag string, words []string) (hook, error) {
 	return words, nil
 }
 
-// run runs the command about a file, whose path stands for {} or comes last;
+// Run runs the command about a file, whose path stands for {} or comes last;
 // "" is no file. Its output is part of the error. What it has started is
 // killed with it.
-func (h hook) run(ctx context.Context, path string) error {
+func (h Hook) Run(ctx context.Context, path string) error {
 	ctx, cancel := context.WithTimeout(ctx, hookTimeout)
 	defer cancel()
 	args := h.words(path)
@@ -63,7 +63,7 @@ func (h hook) run(ctx context.Context, path string) error {
 	return nil
 }
 
-func (h hook) words(path string) []string {
+func (h Hook) words(path string) []string {
 	words, named := make([]string, 0, len(h)+1), path == ""
 	for _, w := range h {
 		if path != "" && strings.Contains(w, "{}") {
