@@ -2,13 +2,12 @@ package poolfile
 
 import (
 	"bytes"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Check looks at a new file before it takes the old one's place; path is where
@@ -20,7 +19,7 @@ const newMode fs.FileMode = 0o644
 
 // Replace puts data in place of the file at path, or makes that file: whole or
 // not at all, whoever is reading, whatever fails. A file that holds data
-// already is left untouched. The mode is kept. What stands at path must be a
+// already is left untouched. The mode is kept, and by root the owner. What stands at path must be a
 // regular file: a symbolic link is never followed.
 func Replace(path string, data []byte, checks ...Check) (changed bool, err error) {
 	dir, err := OpenDir(filepath.Dir(path))
@@ -87,59 +86,98 @@ func (d *Dir) Remove(name string) error {
 // directories it makes.
 func (d *Dir) Replace(name string, data []byte, checks ...Check) (changed bool, err error) {
 	path := filepath.Join(d.root.Name(), name)
-	mode := newMode
+	var was fs.FileInfo
 	old, err := d.Read(name)
 	switch {
 	case err == nil && bytes.Equal(old, data):
 		return false, nil
 	case err == nil:
-		if info, err := d.root.Lstat(name); err == nil {
-			mode = info.Mode().Perm()
-		}
-	case !errors.Is(err, fs.ErrNotExist):
-		return false, fmt.Errorf("replace %s: %w", path, err)
+		was, err = d.root.Lstat(name)
+	case errors.Is(err, fs.ErrNotExist):
+		err = nil
 	}
-	if err := d.replace(name, data, mode, checks); err != nil {
+	if err == nil {
+		err = d.replace(name, data, was, checks)
+	}
+	if err != nil {
 		return false, fmt.Errorf("replace %s: %w", path, err)
 	}
 	return true, nil
 }
 
 // replace writes a file of its own beside the old one and renames it.
-func (d *Dir) replace(name string, data []byte, mode fs.FileMode, checks []Check) (err error) {
+func (d *Dir) replace(name string, data []byte, was fs.FileInfo, checks []Check) error {
 	parent := filepath.Dir(name)
 	if err := d.root.MkdirAll(parent, 0o755); err != nil {
 		return err
 	}
-	staged := filepath.Join(parent, "."+filepath.Base(name)+"."+rand.Text()[:8])
-	defer func() {
-		if err != nil {
-			_ = d.root.Remove(staged)
-		}
-	}()
-	if err := d.write(staged, data, mode); err != nil {
-		return err
+	staged := filepath.Join(parent, stage(filepath.Base(name)))
+	f, err := d.root.OpenFile(staged, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return plain(err)
 	}
+	defer f.Close() // only now does its lock go: Sweep is not to have it
+	err = plain(write(f, data, was))
 	for _, check := range checks {
-		if err := check(filepath.Join(d.root.Name(), staged)); err != nil {
-			return fmt.Errorf("check: %w", err)
+		if err != nil {
+			break
+		}
+		if err = check(filepath.Join(d.root.Name(), staged)); err != nil {
+			err = fmt.Errorf("check: %w", err)
 		}
 	}
-	if err := d.root.Rename(staged, name); err != nil {
+	if err == nil {
+		err = plain(d.root.Rename(staged, name))
+	}
+	if err != nil {
+		_ = d.root.Remove(staged)
 		return err
 	}
 	return d.sync(parent)
 }
 
-// write makes a new file whose contents are on the disk when it returns.
-func (d *Dir) write(name string, data []byte, mode fs.FileMode) error {
-	f, err := d.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
+// write fills a new file, on the disk when it returns, and gives it the mode
+// and, where only root could have made it so, the owner of the old one.
+func write(f *os.File, data []byte, was fs.FileInfo) error {
+	lock(f)
+	if _, err := f.Write(data); err != nil {
 		return err
 	}
-	_, err = io.Copy(f, bytes.NewReader(data))
+	mode := newMode
+	if was != nil {
+		mode = was.Mode().Perm()
+	}
+	if owner, ok := ownerOf(was); ok && os.Geteuid() == 0 {
+		if err := f.Chown(int(owner.Uid), int(owner.Gid)); err != nil {
+			return err
+		}
+	}
 	// The umask has no say in what those who read pools may read.
-	return errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
+	if err := f.Chmod(mode); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// ownerOf returns who owns a file.
+func ownerOf(info fs.FileInfo) (*syscall.Stat_t, bool) {
+	if info == nil {
+		return nil, false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return stat, ok
+}
+
+// plain takes off what differs between two attempts that fail alike: the
+// staged file's name.
+func plain(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return fmt.Errorf("%s: %w", e.Op, e.Err)
+	}
+	if e, ok := errors.AsType[*os.LinkError](err); ok {
+		return fmt.Errorf("%s: %w", e.Op, e.Err)
+	}
+	return err
 }
 
 // sync makes a rename in the directory last.
