@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -39,8 +38,6 @@ type stray struct {
 // place is where a file lies: a directory, and a path below it that no link
 // may lead away from.
 type place struct{ dir, name string }
-
-func (p place) path() string { return filepath.Join(p.dir, p.name) }
 
 // file is one file to be kept.
 type file struct {

@@ -19,6 +19,12 @@ const settleAfter = 20 * time.Millisecond
 // nothing changed there: somebody may have edited one.
 const resyncEvery = time.Minute
 
+// Pauses before what went wrong with a file is tried again.
+const (
+	firstRetry = time.Second
+	lastRetry  = 10 * time.Second
+)
+
 // Follow keeps the files as the store says until ctx ends, and serves them
 // meanwhile where Options ask for it.
 func (e *Engine) Follow(ctx context.Context) error {
@@ -97,14 +103,16 @@ func (p *picture) whole() ([]state.Snapshot, bool) {
 	return all, true
 }
 
-// loop takes events and writes files, soon after each change and now and then,
-// until ctx ends or the web server does.
+// loop takes events and writes files, soon after each change, again after
+// trouble, and now and then, until ctx ends or the web server does.
 func (e *Engine) loop(ctx context.Context, heard <-chan heardEvent, served <-chan error) error {
 	p := newPicture(len(e.Kind.reads()))
 	resync := time.NewTicker(resyncEvery)
 	defer resync.Stop()
-	var soon <-chan time.Time
+	var soon, again <-chan time.Time
+	pause := firstRetry
 	for {
+		retry := true
 		select {
 		case <-ctx.Done():
 			if e.Listen != "" {
@@ -122,12 +130,22 @@ func (e *Engine) loop(ctx context.Context, heard <-chan heardEvent, served <-cha
 			}
 			continue
 		case <-soon:
-			soon = nil
+			soon, retry = nil, false
+		case <-again:
+			again, pause = nil, min(2*pause, lastRetry)
 		case <-resync.C:
-			e.forget()
+			e.forget("")
 		}
-		if snaps, ok := p.whole(); ok {
-			e.pass(ctx, snaps)
+		snaps, ok := p.whole()
+		if !ok {
+			continue
+		}
+		e.pass(ctx, snaps, retry)
+		switch {
+		case !e.unsettled:
+			again, pause = nil, firstRetry
+		case again == nil:
+			again = time.After(pause)
 		}
 	}
 }

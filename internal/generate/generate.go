@@ -5,6 +5,7 @@ package generate
 
 import (
 	"context"
+	"slices"
 
 	"github.com/sluice-lb/sluice/pkg/objects"
 	"github.com/sluice-lb/sluice/pkg/state"
@@ -54,7 +55,10 @@ type Engine struct {
 	records map[string]*record // by the file's label
 	told    map[string]string  // the trouble that was told, by what it is about
 	dirs    map[string]directory
-	reload  bool // is due
+	stray   map[string][]string // the keys that were told, by type
+	reload  bool                // is due
+	// unsettled is that the last pass left something that the next may mend.
+	unsettled bool
 	// away is why the store cannot be followed at present, barren why nothing
 	// is made of what it holds.
 	away, barren error
@@ -62,7 +66,10 @@ type Engine struct {
 
 // New returns an engine.
 func New(o Options) *Engine {
-	return &Engine{Options: o, records: map[string]*record{}, told: map[string]string{}, dirs: map[string]directory{}}
+	return &Engine{
+		Options: o, records: map[string]*record{}, told: map[string]string{},
+		dirs: map[string]directory{}, stray: map[string][]string{},
+	}
 }
 
 // Once brings all files to what the store says now, and reports whether all of
@@ -72,7 +79,7 @@ func (e *Engine) Once(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	e.pass(ctx, snaps)
+	e.pass(ctx, snaps, true)
 	return len(e.told) == 0, ctx.Err()
 }
 
@@ -87,6 +94,16 @@ func (e *Engine) read(ctx context.Context) ([]state.Snapshot, error) {
 		snaps = append(snaps, snap)
 	}
 	return snaps, nil
+}
+
+// tellStray names keys that are no objects, once.
+func (e *Engine) tellStray(all []stray) {
+	for _, s := range all {
+		if !slices.Equal(s.keys, e.stray[s.t.Name]) && len(s.keys) > 0 {
+			e.Report.Stray(s.t, s.keys)
+		}
+		e.stray[s.t.Name] = s.keys
+	}
 }
 
 // tellStore tells what is wrong with the store.

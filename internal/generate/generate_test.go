@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -40,16 +41,31 @@ func newPyBal(t testing.TB) (e *Engine, said *report, dir string) {
 }
 
 // report notes what it is told.
-type report struct{ wrote, trouble []string }
+type report struct {
+	mu                    sync.Mutex
+	wrote, trouble, stray []string
+}
 
-func (r *report) Wrote(file, what string)       { r.wrote = append(r.wrote, file+": "+what) }
-func (r *report) Stray(*objects.Type, []string) {}
+func (r *report) Wrote(file, what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wrote = append(r.wrote, file+": "+what)
+}
+
+func (r *report) Stray(t *objects.Type, keys []string) {
+	r.stray = append(r.stray, fmt.Sprint(t.Name, " ", keys))
+}
+
 func (r *report) Trouble(about string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.trouble = append(r.trouble, fmt.Sprintf("%s: %v", about, err))
 }
 
 // take returns what was told since it was last asked.
 func (r *report) take() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	text := strings.Join(append(r.wrote, r.trouble...), "\n")
 	r.wrote, r.trouble = nil, nil
 	return text
@@ -57,7 +73,7 @@ func (r *report) take() string {
 
 // pass is a pass over these nodes.
 func pass(t testing.TB, e *Engine, entries []state.Entry) {
-	e.pass(t.Context(), []state.Snapshot{{Entries: entries}})
+	e.pass(t.Context(), []state.Snapshot{{Entries: entries}}, false)
 }
 
 // One change is one file: the others are neither read nor written.

@@ -5,8 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
@@ -16,53 +17,56 @@ import (
 
 // record is what is known of one file.
 type record struct {
-	parts   []any // what it was last made of
-	current bool  // it need not be looked at while its parts are the same
+	dir   string
+	parts []any // what it was last made of; nil: it has to be looked at
+	well  bool  // it then became what it should be
 }
 
 // pass brings every file to what the snapshots say. What it cannot write it
-// tells of, and leaves.
-func (e *Engine) pass(ctx context.Context, snaps []state.Snapshot) {
+// tells of, and leaves; what it left before for the same reasons it tries again
+// only in a retry.
+func (e *Engine) pass(ctx context.Context, snaps []state.Snapshot, retry bool) {
+	e.unsettled = false
 	p, err := e.Kind.plan(snaps)
-	for _, s := range p.stray {
-		if len(s.keys) > 0 {
-			e.Report.Stray(s.t, s.keys)
-		}
-	}
+	e.tellStray(p.stray)
 	e.barren = err
 	if e.tellStore(); err != nil {
 		return
 	}
 	dirs := e.open(p.files)
 	defer dirs.close()
-	outcomes := e.writeAll(ctx, dirs, p.files)
-	if ctx.Err() != nil {
-		return // what was interrupted is not at fault
-	}
-	for i, f := range p.files {
-		e.note(f, outcomes[i])
+	changed := false
+	for i, o := range e.writeAll(ctx, dirs, p.files, retry) {
+		if o.wrote || ctx.Err() == nil { // what was interrupted is not at fault
+			changed = e.note(p.files[i], o) || changed
+		}
 	}
 	e.vanished(p.files)
-	if e.reload && e.Reload != nil {
-		err := e.Reload.Run(ctx, "")
+	if e.reload && (changed || retry) {
+		// What has changed is not left without its reload, even at the end.
+		err := e.Reload.Run(context.WithoutCancel(ctx), "")
 		e.tell("reload", err)
 		e.reload = err != nil
 	}
+	e.unsettled = e.unsettled || e.reload
 }
 
-// note takes what came of one file.
-func (e *Engine) note(f file, o outcome) {
+// note takes what came of one file, and reports whether it was written.
+func (e *Engine) note(f file, o outcome) bool {
 	if o.skipped {
-		return
+		e.unsettled = e.unsettled || !e.records[f.label].well
+		return false
 	}
-	e.records[f.label] = &record{parts: f.parts, current: o.err == nil}
+	e.unsettled = e.unsettled || o.err != nil
+	e.records[f.label] = &record{dir: f.dir, parts: f.parts, well: o.err == nil}
 	if !o.noDir {
 		e.tell(f.label, o.err)
 	}
 	if o.wrote {
-		e.reload = true
+		e.reload = e.Reload != nil
 		e.Report.Wrote(f.label, o.what)
 	}
+	return o.wrote
 }
 
 // vanished tells of files of pools that are no more: they still say what the
@@ -79,58 +83,6 @@ func (e *Engine) vanished(files []file) {
 	}
 }
 
-// forget has every file looked at again.
-func (e *Engine) forget() {
-	for _, r := range e.records {
-		r.current = false
-	}
-}
-
-// directory is a directory as a pass found it.
-type directory struct {
-	*poolfile.Dir
-	info fs.FileInfo
-	err  error
-}
-
-// directories are those that files of a pass lie in, by path.
-type directories map[string]directory
-
-func (d directories) close() {
-	for _, dir := range d {
-		if dir.err == nil {
-			_ = dir.Close()
-		}
-	}
-}
-
-// open opens the files' directories, anew for every pass: any of them may have
-// been removed and made again. In a new one no file is what it was.
-func (e *Engine) open(files []file) directories {
-	dirs := directories{}
-	for _, f := range files {
-		if _, ok := dirs[f.dir]; ok {
-			continue
-		}
-		d := openDirectory(f.dir)
-		dirs[f.dir] = d
-		e.tell(f.dir, d.err)
-		if was, ok := e.dirs[f.dir]; ok && (d.err != nil || was.err != nil || !os.SameFile(d.info, was.info)) {
-			e.forget()
-		}
-		e.dirs[f.dir] = directory{info: d.info, err: d.err}
-	}
-	return dirs
-}
-
-func openDirectory(path string) (d directory) {
-	if d.Dir, d.err = poolfile.OpenDir(path); d.err != nil {
-		return d
-	}
-	d.info, d.err = d.Stat()
-	return d
-}
-
 // outcome is what came of one file.
 type outcome struct {
 	skipped bool // nothing was to be done
@@ -143,14 +95,15 @@ type outcome struct {
 // atOnce is how many files are written at a time: each waits for the disk.
 const atOnce = 8
 
-// writeAll writes those files that are made of something else than before.
-func (e *Engine) writeAll(ctx context.Context, dirs directories, files []file) []outcome {
+// writeAll writes those files that are made of something else than before, and
+// in a retry those that are not as they should be.
+func (e *Engine) writeAll(ctx context.Context, dirs directories, files []file, retry bool) []outcome {
 	outcomes := make([]outcome, len(files))
 	var group errgroup.Group
 	group.SetLimit(atOnce)
 	for i, f := range files {
 		o := &outcomes[i]
-		if r := e.records[f.label]; r != nil && r.current && slices.Equal(r.parts, f.parts) {
+		if r := e.records[f.label]; r != nil && (r.well || !retry) && slices.Equal(r.parts, f.parts) {
 			o.skipped = true
 			continue
 		}
@@ -182,7 +135,7 @@ func (e *Engine) write(ctx context.Context, dir *poolfile.Dir, f file) (o outcom
 	}
 	var checks []poolfile.Check
 	if e.Check != nil {
-		checks = append(checks, func(path string) error { return e.Check.Run(ctx, path) })
+		checks = append(checks, func(path string) error { return asFile(e.Check.Run(ctx, path), path, f.name) })
 	}
 	o.what = m.what
 	o.wrote, err = dir.Replace(f.name, m.data, checks...)
@@ -197,3 +150,22 @@ func (e *Engine) acceptable(m made) error {
 	}
 	return nil
 }
+
+// checkError is an error of a check, which knows the new file by the name it
+// was staged under. People know it by its own, and one name makes one error of
+// two attempts that fail alike.
+type checkError struct {
+	error
+	text string
+}
+
+func asFile(err error, staged, name string) error {
+	if err == nil {
+		return nil
+	}
+	return checkError{err, strings.ReplaceAll(err.Error(), filepath.Base(staged), filepath.Base(name))}
+}
+
+func (e checkError) Error() string { return e.text }
+
+func (e checkError) Unwrap() error { return e.error }
