@@ -14,31 +14,56 @@ import (
 )
 
 func (c *confctl) generateCommand() *cobra.Command {
+	g := generation{confctl: c}
+	var t templating
 	cmd := &cobra.Command{
-		Use:   "generate KIND",
+		Use:   "generate {KIND --out DIR | --template FILE --out DEST}",
 		Short: "Write files from what the store says",
-		Long: "Write PyBal's pool files or dsh groups from the nodes in the store, once or for as long as it runs,\n" +
-			"or a balancer's pybal.conf from a service catalog.\n\n" +
+		Long: "Write PyBal's pool files or dsh groups from the nodes in the store, or files that templates make of any objects,\n" +
+			"once or for as long as it runs; or a balancer's pybal.conf from a service catalog.\n" +
+			"Templates are Go's, with .Pools, .Sites, objects \"TYPE\" and confd's functions.\n\n" +
 			"A file is replaced as a whole and only when it changes. One that would list nobody any more, or that a check refuses,\n" +
 			"stays as it was, as does a node whose value cannot be read; each is said on stderr.\n\n" +
-			"Exit codes: 0 every file is as the store says; 1 not, or the store could not be read; 2 the command line.",
+			"Exit codes: 0 every file is as the store says, or, with --dry-run, would be; 1 not, or the store could not be read;\n" +
+			"2 the command line, or a template that cannot be read.",
 		Example: "  confctl generate pybal --out /srv/config-master/pybal\n" +
 			"  confctl generate pybal --out /srv/pybal --form json --watch --listen :8080\n" +
 			"  confctl generate dsh --out /etc/dsh/group --watch\n" +
 			"  confctl generate lbd --catalog service.yaml --site eqiad --class low-traffic --out pybal.conf\n" +
+			"  confctl generate --template backends.tmpl --out /etc/haproxy/backends.cfg --dry-run\n" +
+			"  confctl generate --template a.tmpl --out /etc/a --template b.tmpl --out /etc/b --watch --reload systemctl --reload reload --reload a\n" +
 			"  confctl generate pybal --out DIR --check '[pybal-eval-check, \"{}\"]' --reload systemctl --reload reload --reload nginx",
 		Args: c.noKind,
-		RunE: func(*cobra.Command, []string) error { return nil }, // Args has refused
+		RunE: func(cmd *cobra.Command, _ []string) error { return t.run(cmd.Context(), &g) },
 	}
+	t.flags(cmd.Flags())
+	g.flags(cmd.Flags())
 	cmd.AddCommand(c.generatePyBal(), c.generateDsh(), c.generateLbd())
+	for _, kind := range cmd.Commands() {
+		kind.PreRunE = noFlagsBefore(cmd)
+	}
 	return cmd
 }
 
-func (c *confctl) noKind(_ *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return errors.New("no kind of file given: pybal, dsh or lbd")
+// noFlagsBefore refuses flags that stand before the kind of file: they are
+// those of templates.
+func noFlagsBefore(generate *cobra.Command) func(*cobra.Command, []string) error {
+	return func(kind *cobra.Command, _ []string) (err error) {
+		generate.Flags().Visit(func(f *pflag.Flag) {
+			err = withExit(exitUsage, fmt.Errorf("--%s stands before %s: flags of a kind of file stand behind it", f.Name, kind.Name()))
+		})
+		return err
 	}
-	return fmt.Errorf("unknown kind of file %q: want pybal, dsh or lbd", args[0])
+}
+
+func (c *confctl) noKind(cmd *cobra.Command, args []string) error {
+	switch {
+	case len(args) > 0:
+		return fmt.Errorf("unknown kind of file %q: want pybal, dsh, lbd or --template", args[0])
+	case !cmd.Flags().Changed("template"):
+		return errors.New("no kind of file given: pybal, dsh, lbd or --template FILE")
+	}
+	return nil
 }
 
 func (c *confctl) generatePyBal() *cobra.Command {
@@ -58,13 +83,14 @@ func (c *confctl) generatePyBal() *cobra.Command {
 			if form != poolfile.Dict && form != poolfile.JSON {
 				return withExit(exitUsage, fmt.Errorf("no form %q: want dict or json", form))
 			}
-			return g.run(cmd.Context(), func(node *objects.Type) generate.Kind {
+			return g.pools(cmd.Context(), func(node *objects.Type) generate.Kind {
 				return generate.PyBal(g.out, node, form, byCluster)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&form, "form", string(poolfile.Dict), "`FORM` of the files: dict, a line for each server, or json")
 	cmd.Flags().BoolVar(&byCluster, "by-cluster", false, "write DIR/DC/CLUSTER/SERVICE: clusters may then have services of the same name")
+	g.outFlag(cmd.Flags())
 	g.flags(cmd.Flags())
 	return cmd
 }
@@ -79,9 +105,10 @@ func (c *confctl) generateDsh() *cobra.Command {
 			"  confctl generate dsh --out /etc/dsh/group --watch",
 		Args: exactly(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return g.run(cmd.Context(), func(node *objects.Type) generate.Kind { return generate.Dsh(g.out, node) })
+			return g.pools(cmd.Context(), func(node *objects.Type) generate.Kind { return generate.Dsh(g.out, node) })
 		},
 	}
+	g.outFlag(cmd.Flags())
 	g.flags(cmd.Flags())
 	return cmd
 }
@@ -89,45 +116,81 @@ func (c *confctl) generateDsh() *cobra.Command {
 // generation is one run of generate.
 type generation struct {
 	*confctl
-	out        string
-	watch      bool
-	allowEmpty bool
-	checkArgs  []string
-	reloadArgs []string
-	listen     string
+	out         string
+	watch       bool
+	preview     bool
+	allowEmpty  bool
+	checkArgs   []string
+	reloadArgs  []string
+	listen      string
+	metricsFile string
+}
+
+// outFlag adds --out DIR.
+func (g *generation) outFlag(flags *pflag.FlagSet) {
+	flags.StringVar(&g.out, "out", "", "`DIR` to write to")
 }
 
 func (g *generation) flags(flags *pflag.FlagSet) {
-	flags.StringVar(&g.out, "out", "", "`DIR` to write to")
 	flags.BoolVar(&g.watch, "watch", false, "keep the files current until interrupted")
-	flags.BoolVar(&g.allowEmpty, "allow-empty", false, "let a pool without servers replace a file that lists some")
+	flags.BoolVar(&g.preview, "dry-run", false, "write nothing, run no command, print what would change as a unified diff")
+	flags.BoolVar(&g.allowEmpty, "allow-empty", false, "let nobody, or nothing but comments, replace a file that says something")
 	flags.StringArrayVar(&g.checkArgs, "check", nil,
 		"command that must approve a new file before it replaces the old one: one flag for each `WORD`, or a YAML list; {} is the file, else it comes last")
 	flags.StringArrayVar(&g.reloadArgs, "reload", nil, "command to run after files have changed: one flag for each `WORD`, or a YAML list")
-	flags.StringVar(&g.listen, "listen", "", "serve the files over HTTP at `ADDRESS`, below /pybal/ or /dsh/; implies --watch")
+	flags.StringVar(&g.listen, "listen", "", "serve the files over HTTP at `ADDRESS`, below /pybal/, /dsh/ or /template/, with /metrics and /status; implies --watch")
+	flags.StringVar(&g.metricsFile, "metrics-file", "", "`FILE` to write metrics to, for node_exporter's textfile collector")
 }
 
-func (g *generation) run(ctx context.Context, kind func(node *objects.Type) generate.Kind) error {
+// pools makes files of nodes below a directory.
+func (g *generation) pools(ctx context.Context, kind func(node *objects.Type) generate.Kind) error {
+	if g.out == "" {
+		return withExit(exitUsage, errors.New("no --out DIR given"))
+	}
+	if g.objectType != "node" {
+		return withExit(exitUsage, fmt.Errorf("files are made of nodes, not of type %q", g.objectType))
+	}
+	return g.run(ctx, []string{g.out}, func(s *session) (generate.Kind, error) {
+		t, err := s.typeNamed(g.objectType)
+		if err != nil {
+			return nil, err
+		}
+		return kind(t), nil
+	})
+}
+
+// run makes files of a kind, in directories that must be there.
+func (g *generation) run(ctx context.Context, dirs []string, kind func(*session) (generate.Kind, error)) error {
 	options, err := g.options()
 	if err != nil {
 		return withExit(exitUsage, err)
 	}
-	dir, err := poolfile.OpenDir(g.out)
-	if err != nil {
-		return withExit(exitUsage, readError("directory", g.out, err))
+	for _, path := range dirs {
+		dir, err := poolfile.OpenDir(path)
+		if err != nil {
+			return withExit(exitUsage, readError("directory", path, err))
+		}
+		_ = dir.Close() // it was not even read from
 	}
-	_ = dir.Close() // it was read from, at most
-	s, t, err := g.open()
+	s, err := openSession(g.env, g.root.Flags(), "confctl", g.reason)
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	options.Store, options.Kind = s.store, kind(t)
-	engine := generate.New(options)
-	if g.watch || g.listen != "" {
-		return engine.Follow(ctx)
+	if options.Kind, err = kind(s); err != nil {
+		return err
 	}
-	ok, err := engine.Once(ctx)
+	options.Store = s.store
+	engine := generate.New(options)
+	var ok bool
+	switch {
+	case options.Listen != "" || g.watch:
+		return engine.Follow(ctx)
+	case g.preview:
+		ok, err = engine.DryRun(ctx, g.env.Stdout)
+	default:
+		ok, err = engine.Once(ctx)
+	}
 	if err == nil && !ok {
 		return withExit(exitFailure, nil)
 	}
@@ -136,13 +199,13 @@ func (g *generation) run(ctx context.Context, kind func(node *objects.Type) gene
 
 // options are what the flags say.
 func (g *generation) options() (o generate.Options, err error) {
-	if g.out == "" {
-		return o, errors.New("no --out DIR given")
+	g.preview = g.preview || g.dryRun
+	if g.preview && (g.watch || g.listen != "" || g.metricsFile != "") {
+		return o, errors.New("--dry-run goes with none of --watch, --listen and --metrics-file")
 	}
-	if g.objectType != "node" {
-		return o, fmt.Errorf("files are made of nodes, not of type %q", g.objectType)
+	o = generate.Options{
+		Report: generationReport{g.env, g.quiet}, AllowEmpty: g.allowEmpty, Listen: g.listen, MetricsFile: g.metricsFile,
 	}
-	o = generate.Options{Report: generationReport{g.env, g.quiet}, AllowEmpty: g.allowEmpty, Listen: g.listen}
 	if o.Check, err = generate.ParseHook("check", g.checkArgs); err != nil {
 		return o, oneLine{err}
 	}

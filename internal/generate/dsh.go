@@ -41,12 +41,12 @@ func (dshLayout) render(pools []Pool, old []byte) (data []byte, hosts int, err e
 		s := poolfile.Section{Comment: p.String()}
 		for _, n := range p.Nodes {
 			listed := n.value.Pooled != "inactive"
-			if n.err != nil {
-				errs = append(errs, asItWas(n))
-				listed = slices.Contains(before, n.key.Name)
+			if err := n.unfit(); err != nil {
+				errs = append(errs, asItWas(n, err))
+				listed = slices.Contains(before, n.Host())
 			}
 			if listed {
-				s.Hosts = append(s.Hosts, n.key.Name)
+				s.Hosts = append(s.Hosts, n.Host())
 			}
 		}
 		sections = append(sections, s)

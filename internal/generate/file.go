@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -19,6 +20,8 @@ type Kind interface {
 	// plan says which files there are to be, given one snapshot for each of
 	// the paths. Its error means that nothing is to be written.
 	plan([]state.Snapshot) (plan, error)
+	// out is where the files lie, in words that tell one run from another.
+	out() string
 	// locate finds the file that is served under a path, "pybal/eqiad/web".
 	locate(path string) (place, bool)
 }
@@ -38,6 +41,8 @@ type stray struct {
 // place is where a file lies: a directory, and a path below it that no link
 // may lead away from.
 type place struct{ dir, name string }
+
+func (p place) path() string { return filepath.Join(p.dir, p.name) }
 
 // file is one file to be kept.
 type file struct {

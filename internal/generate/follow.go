@@ -30,13 +30,14 @@ const (
 func (e *Engine) Follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	e.publish()
 	served := make(chan error, 1)
 	if e.Listen != "" {
 		l, err := net.Listen("tcp", e.Listen)
 		if err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
-		go func() { served <- serve(ctx, l, fileHandler{e.Kind}) }()
+		go func() { served <- serve(ctx, l, e.handler()) }()
 	}
 	heard := make(chan heardEvent, 64)
 	var watches errgroup.Group
@@ -103,6 +104,22 @@ func (p *picture) whole() ([]state.Snapshot, bool) {
 	return all, true
 }
 
+// hear takes an event, and reports whether there is something new.
+func (e *Engine) hear(p *picture, h heardEvent) bool {
+	news, was := p.take(h), e.away
+	e.away = p.err()
+	if e.away == nil {
+		e.contact = time.Now()
+	}
+	e.tellStore()
+	if (was == nil) == (e.away == nil) {
+		e.publish()
+	} else {
+		e.publishMetrics()
+	}
+	return news
+}
+
 // loop takes events and writes files, soon after each change, again after
 // trouble, and now and then, until ctx ends or the web server does.
 func (e *Engine) loop(ctx context.Context, heard <-chan heardEvent, served <-chan error) error {
@@ -110,6 +127,9 @@ func (e *Engine) loop(ctx context.Context, heard <-chan heardEvent, served <-cha
 	resync := time.NewTicker(resyncEvery)
 	defer resync.Stop()
 	var soon, again <-chan time.Time
+	if len(p.snaps) == 0 {
+		soon = time.After(0) // made of nothing, and of all there is
+	}
 	pause := firstRetry
 	for {
 		retry := true
@@ -122,10 +142,7 @@ func (e *Engine) loop(ctx context.Context, heard <-chan heardEvent, served <-cha
 		case err := <-served:
 			return err
 		case h := <-heard:
-			news := p.take(h)
-			e.away = p.err()
-			e.tellStore()
-			if news && soon == nil {
+			if e.hear(p, h) && soon == nil {
 				soon = time.After(settleAfter)
 			}
 			continue
@@ -136,11 +153,10 @@ func (e *Engine) loop(ctx context.Context, heard <-chan heardEvent, served <-cha
 		case <-resync.C:
 			e.forget("")
 		}
-		snaps, ok := p.whole()
-		if !ok {
-			continue
+		if snaps, ok := p.whole(); ok {
+			e.pass(ctx, snaps, retry)
 		}
-		e.pass(ctx, snaps, retry)
+		e.publishMetrics()
 		switch {
 		case !e.unsettled:
 			again, pause = nil, firstRetry

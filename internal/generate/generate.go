@@ -6,6 +6,8 @@ package generate
 import (
 	"context"
 	"slices"
+	"sync/atomic"
+	"time"
 
 	"github.com/sluice-lb/sluice/pkg/objects"
 	"github.com/sluice-lb/sluice/pkg/state"
@@ -44,12 +46,16 @@ type Options struct {
 	// Check must approve a new file before it replaces the old one; Reload is
 	// run after files have changed. nil is no hook.
 	Check, Reload Hook
-	// Listen is an address to serve the files at while following; "" serves
-	// nothing.
+	// Listen is an address to serve the files at while following, and how they
+	// stand, at /metrics and /status; "" serves nothing.
 	Listen string
+	// MetricsFile is a file to write the metrics to, for node_exporter's
+	// textfile collector; "" is none.
+	MetricsFile string
 }
 
-// Engine keeps the files. It is used by one goroutine: a call of Once or Follow.
+// Engine keeps the files. It is used by one goroutine: a call of Once, Follow or
+// DryRun.
 type Engine struct {
 	Options
 	records map[string]*record // by the file's label
@@ -62,6 +68,11 @@ type Engine struct {
 	// away is why the store cannot be followed at present, barren why nothing
 	// is made of what it holds.
 	away, barren error
+
+	contact, success time.Time
+	hooks            HookStatus
+	files            []FileStatus           // as of the last pass
+	status           atomic.Pointer[Status] // for those who ask
 }
 
 // New returns an engine.
@@ -79,7 +90,9 @@ func (e *Engine) Once(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	e.contact = time.Now()
 	e.pass(ctx, snaps, true)
+	e.publishMetrics()
 	return len(e.told) == 0, ctx.Err()
 }
 
@@ -107,12 +120,13 @@ func (e *Engine) tellStray(all []stray) {
 }
 
 // tellStore tells what is wrong with the store.
-func (e *Engine) tellStore() {
-	err := e.away
-	if err == nil {
-		err = e.barren
+func (e *Engine) tellStore() { e.tell("store", e.storeError()) }
+
+func (e *Engine) storeError() error {
+	if e.away != nil {
+		return e.away
 	}
-	e.tell("store", err)
+	return e.barren
 }
 
 // tell passes trouble on if it is news; nil is the end of it.

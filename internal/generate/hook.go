@@ -55,12 +55,15 @@ func (h Hook) Run(ctx context.Context, path string) error {
 	if ctx.Err() != nil {
 		err = errors.Join(ctx.Err(), err)
 	}
-	if err != nil {
-		const most = 500
-		text := out.String()
-		return fmt.Errorf("%s: %w: %s", args[0], err, text[:min(most, len(text))])
+	const most = 500
+	text := strings.TrimSpace(out.String())
+	switch {
+	case err == nil:
+		return nil
+	case text == "":
+		return fmt.Errorf("%s: %w", args[0], err)
 	}
-	return nil
+	return fmt.Errorf("%s: %w: %s", args[0], err, text[:min(most, len(text))])
 }
 
 func (h Hook) words(path string) []string {

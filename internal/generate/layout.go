@@ -27,19 +27,21 @@ type layout interface {
 type poolKind struct {
 	layout
 	served string // the first part of the paths served
-	out    string
+	dir    string
 	nodes  *nodeReader
 }
 
 func newPoolKind(l layout, served, out string, node *objects.Type) *poolKind {
-	return &poolKind{layout: l, served: served, out: out, nodes: newNodeReader(node)}
+	return &poolKind{layout: l, served: served, dir: out, nodes: newNodeReader(node)}
 }
 
 func (k *poolKind) reads() []string { return []string{k.nodes.t.Path + "/"} }
 
+func (k *poolKind) out() string { return k.dir }
+
 func (k *poolKind) locate(path string) (place, bool) {
 	name, ok := strings.CutPrefix(path, k.served+"/")
-	return place{k.out, name}, ok && checkName(name) == nil
+	return place{k.dir, name}, ok && checkName(name) == nil
 }
 
 func (k *poolKind) plan(snaps []state.Snapshot) (plan, error) {
@@ -56,7 +58,7 @@ func (k *poolKind) plan(snaps []state.Snapshot) (plan, error) {
 
 func (k *poolKind) file(a arranged) file {
 	return file{
-		place: place{k.out, a.name}, label: a.name, parts: a.parts(), err: a.err,
+		place: place{k.dir, a.name}, label: a.name, parts: a.parts(), err: a.err,
 		build: func(_ context.Context, old []byte) (made, error) { return k.build(a.pools, old) },
 	}
 }

@@ -2,6 +2,7 @@ package generate
 
 import (
 	"bytes"
+	"fmt"
 
 	"github.com/sluice-lb/sluice/internal/poolfile"
 	"github.com/sluice-lb/sluice/pkg/objects"
@@ -19,23 +20,48 @@ func (p Pool) String() string { return p.DC + "/" + p.Cluster + "/" + p.Service 
 
 // Node is one node as stored. It is never changed.
 type Node struct {
-	key   objects.Key
-	entry state.Entry
-	value objects.NodeValue
-	err   error // why the value is of no use
+	object objects.Object
+	value  objects.NodeValue
+	err    error // why the value is of no use
 }
 
-func readNode(key objects.Key, e state.Entry) *Node {
-	n := &Node{key: key, entry: e}
-	if n.value, n.err = objects.ParseNode(e.Value); n.err == nil {
-		n.err = n.server().Check()
-	}
+func readNode(t *objects.Type, key objects.Key, e state.Entry) *Node {
+	n := &Node{object: objects.Object{Type: t, Key: key, Revision: e.Revision, Raw: e.Value}}
+	n.value, n.err = objects.ParseNode(e.Value)
 	return n
+}
+
+// unfit tells what keeps the node from being in a pool file.
+func (n *Node) unfit() error {
+	if n.err != nil {
+		return n.err
+	}
+	return n.server().Check()
+}
+
+// Host is the node's name.
+func (n *Node) Host() string { return n.object.Key.Name }
+
+// Pooled is yes, no or inactive.
+func (n *Node) Pooled() (string, error) { return n.value.Pooled, n.named() }
+
+// Weight is 0 or more.
+func (n *Node) Weight() (int, error) { return n.value.Weight, n.named() }
+
+// Fields are all that is stored, and the defaults of what is not.
+func (n *Node) Fields() (map[string]any, error) { return fieldsOf(n.object) }
+
+// named is the error of a value that is of no use, with the node's name.
+func (n *Node) named() error {
+	if n.err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", n.object.Key, n.err)
 }
 
 // server is the node in a pool file.
 func (n *Node) server() poolfile.Entry {
-	return poolfile.Entry{Host: n.key.Name, Weight: n.value.Weight, Enabled: n.value.Pooled == "yes"}
+	return poolfile.Entry{Host: n.Host(), Weight: n.value.Weight, Enabled: n.value.Pooled == "yes"}
 }
 
 // nodeReader makes pools of snapshots. A node that is stored as it was in the
@@ -63,11 +89,11 @@ func (r *nodeReader) pools(snap state.Snapshot) []Pool {
 			continue
 		}
 		seen[e.Key] = n
-		i, ok := byTags[n.key.Tags]
+		i, ok := byTags[n.object.Key.Tags]
 		if !ok {
 			i = len(pools)
-			byTags[n.key.Tags] = i
-			pools = append(pools, r.pool(n.key))
+			byTags[n.object.Key.Tags] = i
+			pools = append(pools, r.pool(n.object.Key))
 		}
 		pools[i].Nodes = append(pools[i].Nodes, n)
 	}
@@ -78,14 +104,14 @@ func (r *nodeReader) pools(snap state.Snapshot) []Pool {
 // node returns the node of an entry, nil if it is none. A store that was set
 // back may have given a revision twice, so the value counts.
 func (r *nodeReader) node(e state.Entry) *Node {
-	if n := r.seen[e.Key]; n != nil && bytes.Equal(n.entry.Value, e.Value) {
+	if n := r.seen[e.Key]; n != nil && bytes.Equal(n.object.Raw, e.Value) {
 		return n
 	}
 	key, err := r.t.ParseKey(e.Key)
 	if err != nil {
 		return nil
 	}
-	return readNode(key, e)
+	return readNode(r.t, key, e)
 }
 
 func (r *nodeReader) pool(key objects.Key) (p Pool) {

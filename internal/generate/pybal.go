@@ -45,13 +45,14 @@ func (l pybalLayout) render(pools []Pool, old []byte) (data []byte, hosts int, e
 	var before []poolfile.Entry
 	var errs []error
 	for _, n := range pools[0].Nodes {
+		err := n.unfit()
 		switch {
-		case n.err != nil:
-			errs = append(errs, asItWas(n))
+		case err != nil:
+			errs = append(errs, asItWas(n, err))
 			if before == nil {
 				before, _ = poolfile.Parse(old, l.form)
 			}
-			i := slices.IndexFunc(before, func(e poolfile.Entry) bool { return e.Host == n.key.Name })
+			i := slices.IndexFunc(before, func(e poolfile.Entry) bool { return e.Host == n.Host() })
 			if i >= 0 {
 				entries = append(entries, before[i])
 			}
@@ -69,5 +70,7 @@ func (l pybalLayout) render(pools []Pool, old []byte) (data []byte, hosts int, e
 	return b.Bytes(), len(entries), errors.Join(errs...)
 }
 
-// asItWas tells of a node whose value is of no use.
-func asItWas(n *Node) error { return fmt.Errorf("node %s: %w: left as it was", n.key.Name, n.err) }
+// asItWas tells of a node that cannot be in a file as it is stored.
+func asItWas(n *Node, err error) error {
+	return fmt.Errorf("node %s: %w: left as it was", n.Host(), err)
+}

@@ -35,6 +35,15 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	return fmt.Errorf("serve files: %w", err)
 }
 
+// handler serves the files, /metrics and /status.
+func (e *Engine) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", fileHandler{e.Kind})
+	mux.HandleFunc("GET /metrics", e.metricsHandler)
+	mux.HandleFunc("GET /status", e.statusHandler)
+	return mux
+}
+
 // fileHandler serves generated files. They are small and replaced, never
 // written, so each answer is one whole file with the tag of its contents.
 type fileHandler struct{ kind Kind }

@@ -20,6 +20,8 @@ type record struct {
 	dir   string
 	parts []any // what it was last made of; nil: it has to be looked at
 	well  bool  // it then became what it should be
+
+	status FileStatus
 }
 
 // pass brings every file to what the snapshots say. What it cannot write it
@@ -27,6 +29,7 @@ type record struct {
 // only in a retry.
 func (e *Engine) pass(ctx context.Context, snaps []state.Snapshot, retry bool) {
 	e.unsettled = false
+	defer e.succeeded()
 	p, err := e.Kind.plan(snaps)
 	e.tellStray(p.stray)
 	e.barren = err
@@ -46,7 +49,9 @@ func (e *Engine) pass(ctx context.Context, snaps []state.Snapshot, retry bool) {
 		// What has changed is not left without its reload, even at the end.
 		err := e.Reload.Run(context.WithoutCancel(ctx), "")
 		e.tell("reload", err)
-		e.reload = err != nil
+		if e.reload = err != nil; e.reload {
+			e.hooks.ReloadFailures++
+		}
 	}
 	e.unsettled = e.unsettled || e.reload
 }
@@ -58,7 +63,16 @@ func (e *Engine) note(f file, o outcome) bool {
 		return false
 	}
 	e.unsettled = e.unsettled || o.err != nil
-	e.records[f.label] = &record{dir: f.dir, parts: f.parts, well: o.err == nil}
+	r := e.records[f.label]
+	if r == nil {
+		r = &record{status: FileStatus{File: f.path()}}
+		e.records[f.label] = r
+	}
+	r.dir, r.parts, r.well = f.dir, f.parts, o.err == nil
+	r.status.take(o.wrote, o.err)
+	if o.refused {
+		e.hooks.CheckFailures++
+	}
 	if !o.noDir {
 		e.tell(f.label, o.err)
 	}
@@ -76,9 +90,10 @@ func (e *Engine) vanished(files []file) {
 	for _, f := range files {
 		there[f.label] = true
 	}
-	for label := range e.records {
-		if !there[label] {
-			e.tell(label, errors.New("its pool is no more: kept as it is"))
+	for label, r := range e.records {
+		if err := errors.New("its pool is no more: kept as it is"); !there[label] {
+			e.tell(label, err)
+			r.status.take(false, err)
 		}
 	}
 }
@@ -88,6 +103,7 @@ type outcome struct {
 	skipped bool // nothing was to be done
 	noDir   bool // there is no directory to write to, which is told elsewhere
 	wrote   bool
+	refused bool   // by the check
 	what    string // it holds now
 	err     error  // beside a written file: what could not be used
 }
@@ -103,12 +119,12 @@ func (e *Engine) writeAll(ctx context.Context, dirs directories, files []file, r
 	group.SetLimit(atOnce)
 	for i, f := range files {
 		o := &outcomes[i]
-		if r := e.records[f.label]; r != nil && (r.well || !retry) && slices.Equal(r.parts, f.parts) {
-			o.skipped = true
-			continue
-		}
 		if d := dirs[f.dir]; d.err != nil {
 			o.noDir, o.err = true, d.err
+			continue
+		}
+		if r := e.records[f.label]; r != nil && (r.well || !retry) && slices.Equal(r.parts, f.parts) {
+			o.skipped = true
 			continue
 		}
 		group.Go(func() error {
@@ -122,33 +138,43 @@ func (e *Engine) writeAll(ctx context.Context, dirs directories, files []file, r
 
 // write writes one file.
 func (e *Engine) write(ctx context.Context, dir *poolfile.Dir, f file) (o outcome) {
-	if f.err != nil {
-		return outcome{err: f.err}
-	}
-	old, err := dir.Read(f.name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	_, m, err := e.contents(ctx, dir, f)
+	if m.data == nil {
 		return outcome{err: err}
-	}
-	m, trouble := f.build(ctx, old)
-	if err := e.acceptable(m); err != nil || m.data == nil || m.empty && !e.AllowEmpty {
-		return outcome{err: errors.Join(err, trouble)}
 	}
 	var checks []poolfile.Check
 	if e.Check != nil {
-		checks = append(checks, func(path string) error { return asFile(e.Check.Run(ctx, path), path, f.name) })
+		checks = append(checks, func(path string) error {
+			err := asFile(e.Check.Run(ctx, path), path, f.name)
+			o.refused = err != nil
+			return err
+		})
 	}
+	var trouble error
 	o.what = m.what
-	o.wrote, err = dir.Replace(f.name, m.data, checks...)
-	o.err = errors.Join(err, trouble)
+	o.wrote, trouble = dir.Replace(f.name, m.data, checks...)
+	o.err = errors.Join(trouble, err)
 	return o
 }
 
-// acceptable refuses contents that would lose what there is.
-func (e *Engine) acceptable(m made) error {
-	if m.data != nil && m.empty && m.lost != nil && !e.AllowEmpty {
-		return fmt.Errorf("%w: kept as it is without --allow-empty", m.lost)
+// contents returns what a file holds, and what it is to hold: no data where it
+// is to be left alone. The error may stand beside data: what could not be used.
+func (e *Engine) contents(ctx context.Context, dir *poolfile.Dir, f file) (old []byte, m made, err error) {
+	if f.err != nil {
+		return nil, made{}, f.err
 	}
-	return nil
+	old, err = dir.Read(f.name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, made{}, err
+	}
+	m, err = f.build(ctx, old)
+	if m.data != nil && m.empty && !e.AllowEmpty {
+		if m.lost != nil {
+			err = errors.Join(fmt.Errorf("%w: kept as it is without --allow-empty", m.lost), err)
+		}
+		m.data = nil
+	}
+	return old, m, err
 }
 
 // checkError is an error of a check, which knows the new file by the name it
