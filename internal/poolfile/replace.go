@@ -147,7 +147,7 @@ func write(f *os.File, data []byte, was fs.FileInfo) error {
 	if was != nil {
 		mode = was.Mode().Perm()
 	}
-	if owner, ok := ownerOf(was); ok && os.Geteuid() == 0 {
+	if owner, ok := ownerOf(was); ok && os.Geteuid() == 0 && (owner.Uid != 0 || owner.Gid != 0) {
 		if err := f.Chown(int(owner.Uid), int(owner.Gid)); err != nil {
 			return err
 		}
