@@ -66,35 +66,6 @@ func (c *confctl) noKind(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-func (c *confctl) generatePyBal() *cobra.Command {
-	g := generation{confctl: c}
-	var form string
-	var byCluster bool
-	cmd := &cobra.Command{
-		Use:   "pybal --out DIR",
-		Short: "Write PyBal's pool files, DIR/DC/SERVICE",
-		Long: "Write one pool file for each service of each site, as config-master serves them and PyBal and lbd read them.\n" +
-			"Inactive nodes are left out. With --form json the files end in .json.",
-		Example: "  confctl generate pybal --out /srv/config-master/pybal\n" +
-			"  confctl generate pybal --out /srv/pybal --form json --watch --listen :8080",
-		Args: exactly(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			form := poolfile.Form(form)
-			if form != poolfile.Dict && form != poolfile.JSON {
-				return withExit(exitUsage, fmt.Errorf("no form %q: want dict or json", form))
-			}
-			return g.pools(cmd.Context(), func(node *objects.Type) generate.Kind {
-				return generate.PyBal(g.out, node, form, byCluster)
-			})
-		},
-	}
-	cmd.Flags().StringVar(&form, "form", string(poolfile.Dict), "`FORM` of the files: dict, a line for each server, or json")
-	cmd.Flags().BoolVar(&byCluster, "by-cluster", false, "write DIR/DC/CLUSTER/SERVICE: clusters may then have services of the same name")
-	g.outFlag(cmd.Flags())
-	g.flags(cmd.Flags())
-	return cmd
-}
-
 func (c *confctl) generateDsh() *cobra.Command {
 	g := generation{confctl: c}
 	cmd := &cobra.Command{

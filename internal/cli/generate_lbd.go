@@ -71,7 +71,7 @@ func (g *lbdGeneration) run(ctx context.Context) error {
 	if err != nil {
 		return withExit(exitUsage, err)
 	}
-	services, err := g.read()
+	services, err := g.readCatalog(g.catalog)
 	if err != nil {
 		return err
 	}
@@ -111,14 +111,16 @@ func (g *lbdGeneration) arguments() (check, reload generate.Hook, err error) {
 	return check, reload, nil
 }
 
-func (g *lbdGeneration) read() (*catalog.Catalog, error) {
-	data, err := os.ReadFile(g.catalog)
+// readCatalog reads a service catalog, and says everything that is wrong with
+// it.
+func (c *confctl) readCatalog(file string) (*catalog.Catalog, error) {
+	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, readError("catalog", g.catalog, err)
+		return nil, readError("catalog", file, err)
 	}
-	services, err := catalog.Parse(data, g.catalog)
+	services, err := catalog.Parse(data, file)
 	if err != nil {
-		return nil, g.complain(err)
+		return nil, c.complain(err)
 	}
 	return services, nil
 }
@@ -196,13 +198,13 @@ func lost(old, fragment []byte) int {
 }
 
 // complain says everything that is wrong with a file, each on its line.
-func (g *lbdGeneration) complain(err error) error {
+func (c *confctl) complain(err error) error {
 	problems := []error{err}
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {
 		problems = joined.Unwrap()
 	}
 	for _, problem := range problems {
-		fmt.Fprintf(g.env.Stderr, "confctl: %v\n", problem)
+		fmt.Fprintf(c.env.Stderr, "confctl: %v\n", problem)
 	}
 	return withExit(exitFailure, nil)
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/sluice-lb/sluice/internal/poolfile"
 )
@@ -155,6 +156,49 @@ func TestGenerateARealSiteByServiceAlone(t *testing.T) {
 		t.Errorf("exit %d, %d files, %d refused, %d without servers:\n%s", r.code, len(got), refused, without, r.stderr)
 	}
 	t.Logf("%d pools, %d names of a site, %d of them shared by clusters", len(pools), len(sharing), refused)
+}
+
+// By a catalog every load-balanced service of it has the file of its pool, as
+// Wikimedia's config-master has, and no other pool has any.
+func TestGenerateARealSiteByCatalog(t *testing.T) {
+	w, pools := realSite(t)
+	file := filepath.Join(filepath.Dir(w.vars["SLUICE_SCHEMA"]), "service-catalog.yaml")
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc map[string]map[string]struct {
+		State string
+		Sites []string
+		LVS   *struct {
+			Conftool struct{ Cluster, Service string }
+		} `yaml:"lvs"`
+	}
+	if err := yaml.Unmarshal(text, &doc); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string][]string{}
+	for name, s := range doc["service::catalog"] {
+		if s.LVS == nil || s.State == "service_setup" {
+			continue
+		}
+		for _, site := range s.Sites {
+			if hosts := pools[site+"/"+s.LVS.Conftool.Cluster+"/"+s.LVS.Conftool.Service]; len(hosts) > 0 {
+				want[site+"/"+name] = hosts
+			}
+		}
+	}
+	dir := w.out("catalog")
+	if r := w.run(Confctl, "generate", "pybal", "--catalog", file, "--out", dir); r.code != 0 || r.stderr != "" {
+		t.Fatal(r)
+	}
+	got := map[string][]string{}
+	for name, text := range filesBelow(t, dir) {
+		got[name] = servers(t, text, poolfile.Dict)
+	}
+	if diff := cmp.Diff(want, got); diff != "" || len(got) < 100 {
+		t.Errorf("%d files (-want +got):\n%s", len(got), diff)
+	}
 }
 
 func TestGenerateARealSitesGroups(t *testing.T) {

@@ -16,7 +16,7 @@ func Dsh(out string, node *objects.Type) Kind { return newPoolKind(dshLayout{}, 
 // dshLayout is one group per service of a cluster, whatever the site.
 type dshLayout struct{}
 
-func (dshLayout) file(p Pool) string { return p.Cluster + "-" + p.Service }
+func (dshLayout) names(p Pool) []string { return []string{p.Cluster + "-" + p.Service} }
 
 func (dshLayout) shared(a, b Pool) bool { return a.Cluster == b.Cluster && a.Service == b.Service }
 

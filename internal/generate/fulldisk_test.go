@@ -54,7 +54,7 @@ func onSmallDisk(t *testing.T, dir string) {
 		t.Skipf("SKIPPED: mount a small disk: %v", err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		f := follow(t, func(e *Engine) { e.Kind = PyBal(dir, objects.Node(), poolfile.Dict, false) })
+		f := follow(t, func(e *Engine) { e.Kind = PyBal(dir, objects.Node(), poolfile.Dict, ByService) })
 		f.dir = dir
 		f.says(nodes("dc1/web/http/be1", up))
 		f.after(settleAfter, "dc1/http: 1 hosts")

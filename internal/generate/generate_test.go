@@ -37,7 +37,7 @@ func bigSite() []state.Entry {
 func newPyBal(t testing.TB) (e *Engine, said *report, dir string) {
 	t.Helper()
 	dir, said = t.TempDir(), &report{}
-	return New(Options{Report: said, Kind: PyBal(dir, objects.Node(), poolfile.Dict, false)}), said, dir
+	return New(Options{Report: said, Kind: PyBal(dir, objects.Node(), poolfile.Dict, ByService)}), said, dir
 }
 
 // report notes what it is told.

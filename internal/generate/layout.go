@@ -12,8 +12,8 @@ import (
 
 // layout says what pools make of files below a directory.
 type layout interface {
-	// file returns the name of the file a pool goes into.
-	file(Pool) string
+	// names returns the names of the files a pool goes into; there may be none.
+	names(Pool) []string
 	// shared tells whether two pools may be in one file.
 	shared(a, b Pool) bool
 	// render returns the contents of a file made of pools, and how many hosts
@@ -52,6 +52,9 @@ func (k *poolKind) plan(snaps []state.Snapshot) (plan, error) {
 	}
 	for _, f := range arrange(k.layout, pools) {
 		p.files = append(p.files, k.file(f))
+	}
+	if len(p.files) == 0 {
+		return p, fmt.Errorf("holds %d pools and none of those that are to have a file: nothing written", len(pools))
 	}
 	return p, nil
 }
@@ -96,18 +99,19 @@ func arrange(l layout, pools []Pool) []arranged {
 	var files []arranged
 	byName := map[string]int{}
 	for _, p := range pools {
-		name := l.file(p)
-		i, ok := byName[name]
-		if !ok {
-			i = len(files)
-			byName[name] = i
-			files = append(files, arranged{name: name, err: checkName(name)})
+		for _, name := range l.names(p) {
+			i, ok := byName[name]
+			if !ok {
+				i = len(files)
+				byName[name] = i
+				files = append(files, arranged{name: name, err: checkName(name)})
+			}
+			f := &files[i]
+			if ok && !l.shared(f.pools[0], p) && f.err == nil {
+				f.err = fmt.Errorf("both %s and %s would be in it", f.pools[0], p)
+			}
+			f.pools = append(f.pools, p)
 		}
-		f := &files[i]
-		if ok && !l.shared(f.pools[0], p) && f.err == nil {
-			f.err = fmt.Errorf("both %s and %s would be in it", f.pools[0], p)
-		}
-		f.pools = append(f.pools, p)
 	}
 	return files
 }

@@ -10,27 +10,36 @@ import (
 	"github.com/sluice-lb/sluice/pkg/objects"
 )
 
-// PyBal returns the kind of PyBal's pool files: OUT/DC/SERVICE, or
-// OUT/DC/CLUSTER/SERVICE, served below pybal/.
-func PyBal(out string, node *objects.Type, form poolfile.Form, byCluster bool) Kind {
-	return newPoolKind(pybalLayout{form, byCluster}, "pybal", out, node)
+// Naming names the files of a pool, below the directory of its site.
+type Naming func(Pool) []string
+
+// ByService names a file after the service.
+func ByService(p Pool) []string { return []string{p.Service} }
+
+// ByCluster names a file CLUSTER/SERVICE.
+func ByCluster(p Pool) []string { return []string{p.Cluster + "/" + p.Service} }
+
+// PyBal returns the kind of PyBal's pool files: OUT/DC/NAME, served below
+// pybal/.
+func PyBal(out string, node *objects.Type, form poolfile.Form, naming Naming) Kind {
+	return newPoolKind(pybalLayout{form, naming}, "pybal", out, node)
 }
 
-// pybalLayout is one file per pool.
+// pybalLayout is a file for each name of each pool.
 type pybalLayout struct {
-	form      poolfile.Form
-	byCluster bool
+	form   poolfile.Form
+	naming Naming
 }
 
-func (l pybalLayout) file(p Pool) string {
-	name := p.DC + "/" + p.Service
-	if l.byCluster {
-		name = p.DC + "/" + p.Cluster + "/" + p.Service
+func (l pybalLayout) names(p Pool) []string {
+	var names []string
+	for _, name := range l.naming(p) {
+		if name = p.DC + "/" + name; l.form == poolfile.JSON {
+			name += ".json"
+		}
+		names = append(names, name)
 	}
-	if l.form == poolfile.JSON {
-		name += ".json"
-	}
-	return name
+	return names
 }
 
 func (l pybalLayout) shared(Pool, Pool) bool { return false }

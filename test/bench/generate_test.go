@@ -79,7 +79,7 @@ func BenchmarkGenerate(b *testing.B) {
 	check(b, err)
 	b.Cleanup(func() { _ = store.Close() })
 	wrote := make(written, generatedPools)
-	engine := generate.New(generate.Options{Store: store, Kind: generate.PyBal(dir, objects.Node(), poolfile.Dict, false), Report: wrote})
+	engine := generate.New(generate.Options{Store: store, Kind: generate.PyBal(dir, objects.Node(), poolfile.Dict, generate.ByService), Report: wrote})
 	ctx, cancel := context.WithCancel(b.Context())
 	done := make(chan error, 1)
 	go func() { done <- engine.Follow(ctx) }()
