@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -206,4 +207,12 @@ func (r generationReport) Trouble(about string, err error) {
 	fmt.Fprintf(r.env.Stderr, "confctl: %s: %v\n", about, oneLine{err})
 }
 
-func (r generationReport) Stray(t *objects.Type, keys []string) { warnStray(r.env, t, keys) }
+func (r generationReport) Stray(t *objects.Type, keys []string) {
+	shown := make([]string, len(keys))
+	for i, key := range keys {
+		if shown[i] = key; !strconv.CanBackquote(key) {
+			shown[i] = strconv.Quote(key) // it must not begin a line
+		}
+	}
+	warnStray(r.env, t, shown)
+}

@@ -53,6 +53,9 @@ func (t *templating) pairs() ([]generate.Template, error) {
 		if file == "" || t.outs[i] == "" {
 			return nil, errors.New("--template and --out each want the name of a file")
 		}
+		if t.outs[i] == toStdout {
+			return nil, errors.New("--out -: a template makes a file; --dry-run shows what would be in it")
+		}
 		all = append(all, generate.Template{File: file, Dest: filepath.Clean(t.outs[i])})
 	}
 	return all, nil

@@ -79,7 +79,7 @@ type Engine struct {
 func New(o Options) *Engine {
 	return &Engine{
 		Options: o, records: map[string]*record{}, told: map[string]string{},
-		dirs: map[string]directory{}, stray: map[string][]string{},
+		dirs: map[string]directory{}, stray: map[string][]string{}, files: []FileStatus{},
 	}
 }
 

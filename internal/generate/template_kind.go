@@ -140,17 +140,10 @@ func identity(snap state.Snapshot) any {
 // material makes of the snapshots what templates see.
 func (k *templateKind) material(byPath map[string]state.Snapshot) (m material, odd []stray) {
 	m = material{objects: map[string][]Object{}, tree: &tree{}}
-	var u uses
-	for _, t := range k.templates {
-		u.pools = u.pools || t.uses.pools || t.uses.sites
-		u.sites = u.sites || t.uses.sites
-		u.tree = u.tree || t.uses.tree
-		u.types = append(u.types, t.uses.types...)
-	}
-	if u.pools {
-		var keys []string
-		m.Pools, keys = k.pools(byPath[k.nodes.t.Path+"/"])
-		odd = append(odd, stray{k.nodes.t, keys})
+	u := k.uses()
+	keys := map[string][]string{} // that are no objects, by type
+	if u.pools || u.sites {
+		m.Pools, keys[k.nodes.t.Name] = k.pools(byPath[k.nodes.t.Path+"/"])
 	}
 	if u.sites {
 		m.Sites = sites(m.Pools)
@@ -160,11 +153,28 @@ func (k *templateKind) material(byPath map[string]state.Snapshot) (m material, o
 	}
 	for _, name := range u.types {
 		t, _ := k.schema.Type(name)
-		all, keys := readObjects(t, byPath[t.Path+"/"])
-		m.objects[name] = all
-		odd = append(odd, stray{t, keys})
+		var more []string
+		m.objects[name], more = readObjects(t, byPath[t.Path+"/"])
+		keys[name] = append(keys[name], more...)
+	}
+	for _, t := range k.schema.Types() {
+		slices.Sort(keys[t.Name])
+		odd = append(odd, stray{t, slices.Compact(keys[t.Name])})
 	}
 	return m, odd
+}
+
+// uses is what all templates together name.
+func (k *templateKind) uses() (u uses) {
+	for _, t := range k.templates {
+		u.pools = u.pools || t.uses.pools
+		u.sites = u.sites || t.uses.sites
+		u.tree = u.tree || t.uses.tree
+		u.types = append(u.types, t.uses.types...)
+	}
+	slices.Sort(u.types)
+	u.types = slices.Compact(u.types)
+	return u
 }
 
 // pools returns the pools, sorted, without what no file could hold.
