@@ -79,8 +79,12 @@ func TestBalancersAreTold304(t *testing.T) {
 	expect(http.StatusNotModified, "")
 	expect(http.StatusNotModified, "")
 	pass(t, e, nodes("dc1/web/http/127.0.0.1", down, "dc1/web/http/127.0.0.2", down).Snapshot.Entries)
-	for code := soon(t, said); code != http.StatusOK; code = soon(t, said) {
-		if code != http.StatusNotModified {
+	for asked := 1; ; asked++ {
+		code := soon(t, said)
+		if code == http.StatusOK {
+			break
+		}
+		if code != http.StatusNotModified || asked > 3 { // one request may have been on its way
 			t.Fatalf("answered %d", code)
 		}
 	}
