@@ -87,7 +87,8 @@ func (e *Engine) publish() *Status {
 		s.Store.Stale, s.Store.Error = true, err.Error()
 	}
 	s.Hooks.ReloadDue = e.reload
-	s.Healthy = !s.Store.Stale && !e.reload && !slices.ContainsFunc(s.Files, func(f FileStatus) bool { return !f.Healthy })
+	// Before the first good pass nobody knows.
+	s.Healthy = !e.success.IsZero() && !s.Store.Stale && !e.reload && !slices.ContainsFunc(s.Files, func(f FileStatus) bool { return !f.Healthy })
 	e.status.Store(s)
 	return s
 }

@@ -200,6 +200,19 @@ func TestStatusNamesFilesInTrouble(t *testing.T) {
 	}
 }
 
+// A program that has heard the store and looked at no file yet is not healthy.
+func TestStatusBeforeTheFirstPass(t *testing.T) {
+	e, _, _ := newPyBal(t)
+	e.contact = time.Now()
+	if s := e.publish(); s.Healthy || s.Store.Stale {
+		t.Errorf("%+v", s)
+	}
+	pass(t, e, nodes("dc1/web/http/be1", up).Snapshot.Entries)
+	if s := e.publish(); !s.Healthy {
+		t.Errorf("%+v", s)
+	}
+}
+
 // The served file has the tag of its contents, and is no other file.
 func TestServedTemplate(t *testing.T) {
 	e, said, dir := templated(t, map[string]string{"f.json": `{"n": {{len (objects "geodns")}}}`})
