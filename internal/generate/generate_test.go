@@ -117,6 +117,19 @@ func TestOneChangeIsOneFile(t *testing.T) {
 	if n := len(identities(t, dir)); n != 200 {
 		t.Errorf("%d files left", n)
 	}
+	// One that somebody removes with its pool is no more either.
+	pass(t, e, entries[50:])
+	said.take()
+	if s := e.publish(); s.Healthy || len(s.Files) != 200 {
+		t.Errorf("healthy %t, %d files", s.Healthy, len(s.Files))
+	}
+	if err := os.Remove(filepath.Join(dir, "dc0/service000")); err != nil {
+		t.Fatal(err)
+	}
+	pass(t, e, entries[50:])
+	if got := said.take(); got != "dc0/service000: <nil>" || len(e.publish().Files) != 199 {
+		t.Errorf("told %q", got)
+	}
 }
 
 func identities(t testing.TB, dir string) map[string]os.FileInfo {

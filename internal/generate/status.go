@@ -69,14 +69,16 @@ func (s *FileStatus) take(wrote bool, err error) {
 
 // succeeded notes the time if all is well.
 func (e *Engine) succeeded() {
-	if e.away == nil && e.barren == nil && !e.unsettled {
-		e.success = time.Now()
-	}
+	well := e.away == nil && e.barren == nil && !e.unsettled
 	e.files = make([]FileStatus, 0, len(e.records))
 	for _, r := range e.records {
 		e.files = append(e.files, r.status)
+		well = well && r.status.Healthy
 	}
 	slices.SortFunc(e.files, func(a, b FileStatus) int { return cmp.Compare(a.File, b.File) })
+	if well {
+		e.success = time.Now()
+	}
 }
 
 // publish makes how things stand known to those who ask for it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,7 +18,7 @@ import (
 
 // record is what is known of one file.
 type record struct {
-	dir   string
+	place
 	parts []any // what it was last made of; nil: it has to be looked at
 	well  bool  // it then became what it should be
 
@@ -45,6 +46,7 @@ func (e *Engine) pass(ctx context.Context, snaps []state.Snapshot, retry bool) {
 		}
 	}
 	e.vanished(p.files)
+	e.unsettled = e.unsettled || ctx.Err() != nil
 	if e.reload && (changed || retry) {
 		// What has changed is not left without its reload, even at the end.
 		err := e.Reload.Run(context.WithoutCancel(ctx), "")
@@ -68,7 +70,7 @@ func (e *Engine) note(f file, o outcome) bool {
 		r = &record{status: FileStatus{File: f.path()}}
 		e.records[f.label] = r
 	}
-	r.dir, r.parts, r.well = f.dir, f.parts, o.err == nil
+	r.place, r.parts, r.well = f.place, f.parts, o.err == nil
 	r.status.take(o.wrote, o.err)
 	if o.refused {
 		e.hooks.CheckFailures++
@@ -84,17 +86,24 @@ func (e *Engine) note(f file, o outcome) bool {
 }
 
 // vanished tells of files of pools that are no more: they still say what the
-// pools last said.
+// pools last said, until somebody removes them.
 func (e *Engine) vanished(files []file) {
 	there := make(map[string]bool, len(files))
 	for _, f := range files {
 		there[f.label] = true
 	}
 	for label, r := range e.records {
-		if err := errors.New("its pool is no more: kept as it is"); !there[label] {
-			e.tell(label, err)
-			r.status.take(false, err)
+		if there[label] {
+			continue
 		}
+		if _, err := os.Lstat(r.path()); errors.Is(err, fs.ErrNotExist) {
+			delete(e.records, label)
+			e.tell(label, nil)
+			continue
+		}
+		err := errors.New("its pool is no more: kept as it is")
+		e.tell(label, err)
+		r.status.take(false, err)
 	}
 }
 
