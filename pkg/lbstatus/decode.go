@@ -28,7 +28,7 @@ type wireMember struct {
 	Pooled  *bool   `json:"pooled"`
 }
 
-// decodeReport reads a report about pool. Members the reader does not know are
+// decodeReport reads a report about pool, or about any if that is empty. Members the reader does not know are
 // passed over, for a newer balancer may say more.
 func decodeReport(body []byte, pool string) (Report, error) {
 	var wire wireReport
@@ -49,7 +49,7 @@ func (w wireReport) check(pool string) error {
 	switch {
 	case w.Pool == nil || w.Seen == nil || w.Applied == nil || w.Members == nil:
 		return errors.New("report without pool, seen, applied or members")
-	case *w.Pool != pool:
+	case pool != "" && *w.Pool != pool:
 		return fmt.Errorf("report is about pool %q, asked for %q", *w.Pool, pool)
 	case *w.Applied < 0 || *w.Applied > *w.Seen:
 		return fmt.Errorf("report has applied %d but seen %d", *w.Applied, *w.Seen)

@@ -19,15 +19,22 @@ const ServerName = "lbd"
 // a caller that puts it behind one must keep the mux from cleaning paths. Every
 // other path, /metrics too, is answered with PyBal's 404.
 func Handler(b *Board) http.Handler {
+	s := &server{board: b, streams: make(chan struct{}, maxStreams)}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Server", ServerName)
 		path := segments(r.URL)
 		if path[0] == "v1" {
-			serveV1(b, path[1:], w, r)
+			s.serveV1(path[1:], w, r)
 			return
 		}
 		servePyBal(b, path, w, r)
 	})
+}
+
+// server is the handler of /v1.
+type server struct {
+	board   *Board
+	streams chan struct{} // holds one entry for each that follows
 }
 
 // segments splits the path behind its first slash and decodes each part. There
@@ -66,7 +73,7 @@ func servePyBal(b *Board, path []string, w http.ResponseWriter, r *http.Request)
 func route(b *Board, path []string) answer {
 	switch path[0] {
 	case "alerts":
-		return alerts(reports(b))
+		return alerts(b.Reports())
 	case "pools":
 		return routePools(b, slices.DeleteFunc(path[1:], func(s string) bool { return s == "" }))
 	}
@@ -89,16 +96,6 @@ func routePools(b *Board, path []string) answer {
 		return notFound()
 	}
 	return memberState(m)
-}
-
-func reports(b *Board) []Report {
-	all := make([]Report, 0, len(b.Pools()))
-	for _, name := range b.Pools() {
-		if r, ok := b.Report(name); ok {
-			all = append(all, r)
-		}
-	}
-	return all
 }
 
 // write sends a whole answer at once; net/http adds Content-Length to a body

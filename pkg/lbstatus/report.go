@@ -5,6 +5,8 @@ package lbstatus
 
 import (
 	"fmt"
+	"reflect"
+	"slices"
 	"time"
 )
 
@@ -146,6 +148,19 @@ func (s SourceStatus) staleness() string {
 	return fmt.Sprintf("its source is silent for %d s", int(s.Age))
 }
 
+// complete has a list of members where there are none: readers tell "none" from
+// "not said".
+func (r Report) complete() Report {
+	if r.Members == nil {
+		r.Members = []Member{}
+	}
+	return r
+}
+
+func (r Report) summary() Summary {
+	return Summary{r.Pool, r.VIP, r.Seen, r.Applied, r.Announced, r.Source.Stale}
+}
+
 // fresh returns the report with its age as of now.
 func (r Report) fresh(now time.Time) Report {
 	r.Source.Age = -1
@@ -154,4 +169,15 @@ func (r Report) fresh(now time.Time) Report {
 	}
 	r.Source.Stale = r.Source.Error != "" || r.Source.Age < 0 || r.Source.Age > StaleAfter.Seconds()
 	return r
+}
+
+// same tells whether nothing changed but the time of the last sign of life.
+func (r Report) same(o Report) bool {
+	if !slices.Equal(r.Members, o.Members) {
+		return false
+	}
+	for _, x := range []*Report{&r, &o} {
+		x.Members, x.Source.Heard, x.Source.Age = nil, time.Time{}, 0
+	}
+	return reflect.DeepEqual(r, o)
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -37,7 +36,7 @@ type MemberReport struct {
 }
 
 // serveV1 answers the paths below /v1/; path is what follows "v1".
-func serveV1(b *Board, path []string, w http.ResponseWriter, r *http.Request) {
+func (s *server) serveV1(path []string, w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
@@ -47,27 +46,62 @@ func serveV1(b *Board, path []string, w http.ResponseWriter, r *http.Request) {
 	if n := len(path); n > 0 && path[n-1] == "" {
 		path = path[:n-1] // a trailing slash
 	}
-	q, err := parseQuery(r.URL.RawQuery)
+	serve, parameters := s.routeV1(path)
+	if serve == nil {
+		refuse(w, http.StatusNotFound, "no such path")
+		return
+	}
+	q, err := parseQuery(r.URL.RawQuery, parameters)
 	if err != nil {
 		refuse(w, http.StatusBadRequest, "%v", err)
 		return
 	}
-	switch {
-	case len(path) == 1 && path[0] == "pools":
-		serveSummaries(b, w)
-	case len(path) == 2 && path[0] == "pools":
-		servePool(b, path[1], "", q, w, r)
-	case len(path) == 3 && path[0] == "pools" && path[2] != "":
-		servePool(b, path[1], path[2], q, w, r)
-	default:
-		refuse(w, http.StatusNotFound, "no such path")
-	}
+	serve(q, w, r)
 }
 
-func serveSummaries(b *Board, w http.ResponseWriter) {
+// routeV1 returns what answers a path and the parameters that path has, or nil.
+func (s *server) routeV1(path []string) (serve func(query, http.ResponseWriter, *http.Request), parameters []string) {
+	waiting := []string{"min_revision", "wait"}
+	switch {
+	case len(path) == 1:
+		switch path[0] {
+		case "pools":
+			return s.serveSummaries, nil
+		case "bgp":
+			return s.serveBGP, nil
+		case "changes":
+			return s.serveChanges, []string{"pool"}
+		case "events":
+			return s.serveEvents, []string{"pool", "brief", "last_event_id"}
+		}
+	case len(path) == 2 && path[0] == "pools":
+		return func(q query, w http.ResponseWriter, r *http.Request) { servePool(s.board, path[1], "", q, w, r) }, waiting
+	case len(path) == 3 && path[0] == "pools" && path[2] != "":
+		return func(q query, w http.ResponseWriter, r *http.Request) { servePool(s.board, path[1], path[2], q, w, r) }, waiting
+	}
+	return nil, nil
+}
+
+func (s *server) serveSummaries(_ query, w http.ResponseWriter, _ *http.Request) {
 	list := []Summary{}
-	for _, r := range reports(b) {
-		list = append(list, Summary{r.Pool, r.VIP, r.Seen, r.Applied, r.Announced, r.Source.Stale})
+	for _, r := range s.board.Reports() {
+		list = append(list, r.summary())
+	}
+	reply(w, http.StatusOK, list)
+}
+
+func (s *server) serveBGP(_ query, w http.ResponseWriter, _ *http.Request) {
+	reply(w, http.StatusOK, s.board.BGP())
+}
+
+// serveChanges answers with the last changes; those of a pool that is gone are
+// still there to be asked for.
+func (s *server) serveChanges(q query, w http.ResponseWriter, _ *http.Request) {
+	list := []Change{}
+	for _, c := range s.board.Changes() {
+		if q.pool == "" || c.Pool == q.pool {
+			list = append(list, c)
+		}
 	}
 	reply(w, http.StatusOK, list)
 }
@@ -84,10 +118,7 @@ func servePool(b *Board, pool, host string, q query, w http.ResponseWriter, r *h
 	}
 	w.Header().Set(AppliedHeader, strconv.FormatInt(report.Applied, 10))
 	if host == "" {
-		if report.Members == nil {
-			report.Members = []Member{} // readers tell "none" from "not said"
-		}
-		reply(w, http.StatusOK, report)
+		reply(w, http.StatusOK, report.complete())
 		return
 	}
 	m, ok := report.Member(host)
@@ -96,46 +127,6 @@ func servePool(b *Board, pool, host string, q query, w http.ResponseWriter, r *h
 		return
 	}
 	reply(w, http.StatusOK, MemberReport{report.Pool, report.Seen, report.Applied, m})
-}
-
-// query is what may stand behind the question mark.
-type query struct {
-	minRevision int64
-	wait        time.Duration
-}
-
-// parseQuery refuses what it does not know: a misspelt min_revision would
-// otherwise pass for an answer about that revision.
-func parseQuery(raw string) (query, error) {
-	var q query
-	values, err := url.ParseQuery(raw)
-	if err != nil {
-		return q, fmt.Errorf("query: %w", err)
-	}
-	for name, v := range values {
-		if len(v) > 1 {
-			return q, fmt.Errorf("parameter %s: given %d times", name, len(v))
-		}
-		switch name {
-		case "min_revision":
-			q.minRevision, err = strconv.ParseInt(v[0], 10, 64)
-			if err != nil || q.minRevision < 0 {
-				return q, fmt.Errorf("parameter min_revision: want a revision, got %q", v[0])
-			}
-		case "wait":
-			q.wait, err = time.ParseDuration(v[0])
-			if err != nil || q.wait < 0 {
-				return q, fmt.Errorf("parameter wait: want a duration such as 5s, got %q", v[0])
-			}
-		default:
-			return q, fmt.Errorf("unknown parameter %q", name)
-		}
-	}
-	if values.Has("wait") && !values.Has("min_revision") {
-		return q, fmt.Errorf("parameter wait: needs min_revision")
-	}
-	q.wait = min(q.wait, MaxWait)
-	return q, nil
 }
 
 func refuse(w http.ResponseWriter, status int, format string, args ...any) {
