@@ -48,6 +48,8 @@ type Global struct {
 	Instrumentation     bool
 	InstrumentationPort uint16
 	InstrumentationIPs  []netip.Addr
+	// TLSCert and TLSKey are PEM files to serve HTTPS with; empty means HTTP.
+	TLSCert, TLSKey string
 	// Registration says whether and as what to register in the stores.
 	Registration Registration
 }

@@ -32,8 +32,23 @@ func parseGlobal(s *section) Global {
 		InstrumentationPort: uint16(port),
 		InstrumentationIPs:  s.listenAddresses("instrumentation_ips", loopback4, loopback6),
 	}
+	g.TLSCert, g.TLSKey = parseTLS(s)
 	g.Registration = parseRegistration(s, g)
 	return g
+}
+
+// parseTLS reads the two options that are one: neither is PyBal's.
+func parseTLS(s *section) (cert, key string) {
+	const certOption, keyOption = "instrumentation-tls-cert", "instrumentation-tls-key"
+	cert, _ = s.text(certOption)
+	key, _ = s.text(keyOption)
+	switch {
+	case cert != "" && key == "":
+		s.bad(certOption, "needs %s", keyOption)
+	case key != "" && cert == "":
+		s.bad(keyOption, "needs %s", certOption)
+	}
+	return cert, key
 }
 
 // parseBGP reads the bgp-… options, and checks those that are there even

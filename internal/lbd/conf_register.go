@@ -55,5 +55,9 @@ func (g Global) StatusURLs() []string {
 	if !best.IsValid() {
 		return nil
 	}
-	return []string{fmt.Sprintf("http://%s", netip.AddrPortFrom(best, g.InstrumentationPort))}
+	scheme := "http"
+	if g.TLSCert != "" {
+		scheme = "https"
+	}
+	return []string{fmt.Sprintf("%s://%s", scheme, netip.AddrPortFrom(best, g.InstrumentationPort))}
 }

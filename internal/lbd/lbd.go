@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"sync/atomic"
 	"time"
@@ -101,6 +99,7 @@ func (p *program) start() error {
 	if err := p.serve(board, speaker, newMonitorCollector(checks.Tallies)); err != nil {
 		return err
 	}
+	routers := newRouters(p.Config.Global.BGP, speaker, board)
 	plane, err := openPlane(p.Config, p.Log, p.Ops)
 	if err != nil {
 		return err
@@ -113,7 +112,7 @@ func (p *program) start() error {
 		Tables: tables, Checks: checks, Connections: plane.connections, Board: board, Log: p.Log,
 	}
 	if speaker != nil {
-		neighbours.Routes = speaker
+		neighbours.Routes = routers
 	}
 	p.engine = balancer.New(services, neighbours)
 	p.life.start("engine", p.engine.Run)
@@ -124,6 +123,7 @@ func (p *program) start() error {
 		return err
 	}
 	if speaker != nil {
+		p.life.start("routers", routers.run)
 		p.life.start("bgp", speaker.Run)
 	}
 	return nil
@@ -212,40 +212,4 @@ func readHosts(path string) (source.Hosts, error) {
 		return nil, fmt.Errorf("read hosts file %s: %w", path, err)
 	}
 	return hosts, nil
-}
-
-// Limits of the status server: nobody has a reason to be slower or larger.
-const (
-	headerTimeout = 5 * time.Second
-	idleTimeout   = 2 * time.Minute
-	headerBytes   = 16 << 10
-)
-
-// serve starts the status server on every configured address.
-func (p *program) serve(board *lbstatus.Board, speaker *bgp.Speaker, monitors *monitorCollector) error {
-	peers := newBGPCollector(p.Config.Global.BGP, func() []bgp.PeerState { return speaker.Peers() })
-	handler := routes(board, p.Config.Global.Name, newRegistry(board, version(), peers, p.configStale(), monitors))
-	for _, addr := range p.Config.Global.Listen() {
-		listener, err := net.Listen("tcp", addr.String())
-		if err != nil {
-			return fmt.Errorf("status server: %w", err)
-		}
-		server := &http.Server{
-			Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout,
-			IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
-			ErrorLog: slog.NewLogLogger(p.Log.Handler(), slog.LevelDebug),
-		}
-		p.life.start("status server on "+addr.String(), func(ctx context.Context) error {
-			return serveUntil(ctx, server, listener)
-		})
-	}
-	return nil
-}
-
-func serveUntil(ctx context.Context, server *http.Server, listener net.Listener) error {
-	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return err
-	}
-	return nil
 }
