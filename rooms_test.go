@@ -57,8 +57,9 @@ var rooms = map[string][]string{
 	},
 	"internal/lbd": {
 		"internal/lb", "internal/source", "internal/health", "internal/balancer", "internal/bgp",
-		"internal/dataplane", "internal/dataplane/ipvs", "internal/dataplane/userspace", "internal/literal", "pkg/lbstatus",
+		"internal/dataplane", "internal/dataplane/ipvs", "internal/dataplane/userspace", "internal/lbd/page", "internal/literal", "pkg/lbstatus",
 	},
+	"internal/lbd/page":   {"pkg/lbstatus"},
 	"internal/literal":    {},
 	"cmd/confctl":         {"internal/cli"},
 	"cmd/pool":            {"internal/cli"},

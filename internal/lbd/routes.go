@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 
+	"github.com/sluice-lb/sluice/internal/lbd/page"
 	"github.com/sluice-lb/sluice/pkg/lbstatus"
 )
 
@@ -18,14 +19,15 @@ import (
 // anyone else it is what PyBal answers there, not found.
 func routes(board *lbstatus.Board, name string, registry *prometheus.Registry) http.Handler {
 	status := lbstatus.Handler(board)
-	page := pageHandler(board, name)
+	people := page.Handler(board, name)
 	metrics := metricsHandler(registry)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Server", lbstatus.ServerName)
 		switch path := r.URL.Path; {
 		case path == "/metrics" || strings.HasPrefix(path, "/metrics/"):
 			metrics.ServeHTTP(w, r)
-		case path == "/status", path == "/" && strings.Contains(r.Header.Get("Accept"), "text/html"):
-			page.ServeHTTP(w, r)
+		case page.Serves(path), path == "/" && strings.Contains(r.Header.Get("Accept"), "text/html"):
+			people.ServeHTTP(w, r)
 		default:
 			status.ServeHTTP(w, r)
 		}
