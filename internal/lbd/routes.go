@@ -3,6 +3,7 @@ package lbd
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime/debug"
 	"strings"
@@ -10,12 +11,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 
+	"github.com/sluice-lb/sluice/docs"
 	"github.com/sluice-lb/sluice/internal/lbd/page"
 	"github.com/sluice-lb/sluice/pkg/lbstatus"
 )
 
 // routes is everything the status server answers: the metrics, the page for
-// people, and the two dialects for programs. "/" is the page for a browser; for
+// people, the two dialects for programs and what describes them. "/" is the page for a browser; for
 // anyone else it is what PyBal answers there, not found.
 func routes(board *lbstatus.Board, name string, registry *prometheus.Registry) http.Handler {
 	status := lbstatus.Handler(board)
@@ -24,6 +26,9 @@ func routes(board *lbstatus.Board, name string, registry *prometheus.Registry) h
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Server", lbstatus.ServerName)
 		switch path := r.URL.Path; {
+		case path == "/v1/openapi.yaml" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+			w.Header().Set("Content-Type", "application/yaml")
+			_, _ = io.WriteString(w, docs.OpenAPI)
 		case path == "/metrics" || strings.HasPrefix(path, "/metrics/"):
 			metrics.ServeHTTP(w, r)
 		case page.Serves(path), path == "/" && strings.Contains(r.Header.Get("Accept"), "text/html"):
