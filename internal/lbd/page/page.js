@@ -10,6 +10,7 @@
 
   const batch = 40; // pools asked for by name at a time
   const changed = new Set(); // pools to ask for
+  const around = ""; // no pool, but what stands around them
   let all = false; // or the whole page
   let unfold = false; // the reader filtered: show where it was found
   let connected = false;
@@ -88,6 +89,7 @@
     const known = byPool(list.children), wanted = poolsOf(page);
     for (const pool of pools) {
       const old = known.get(pool), now = wanted.get(pool);
+      if (pool === around) continue;
       if (!now) old?.remove();
       else if (old) patch(old, now);
       else insert(now);
@@ -157,7 +159,7 @@
     });
     on("pool", (data) => mark(JSON.parse(data).pool));
     on("pools", () => mark());
-    on("bgp", () => mark());
+    on("bgp", () => mark(around));
     events.onopen = () => {
       connected = true;
       say("", "live");

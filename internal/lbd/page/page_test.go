@@ -85,7 +85,7 @@ func TestPage(t *testing.T) {
 			"50 %, one more may go; held 3 times", "applied 41, seen 42 ⏳ behind", "Down but in the table: cp2.example.",
 			"✓ up", "✗ down</span> <span class=\"why\">connection refused</span>", "? unknown", "● pooled", "○ not pooled", "⚠ held",
 			"192.0.2.11:80", "not resolved", "– disabled", "held by threshold",
-			"Source: connection refused. The last good pool stays in force.", "Table: plane says no.",
+			"Source: connection refused.", "The last good pool stays in force.", "Table: plane says no.",
 			`⚠ stale, silent since <time datetime="1999-12-31T23:58:30Z">1999-12-31 23:58:30 UTC</time>`,
 			"No server is in the table.", "Nothing heard from the source yet.", "never heard", "No servers.",
 			"AS 64600, 2 peers, 1 announced prefix.", "✓ established", "✗ active", "hold timer expired", "<li>192.0.2.1/32</li>",
@@ -118,11 +118,13 @@ func TestPageDegraded(t *testing.T) {
 	r.Members[2].Up, r.Members[2].Pooled = lbstatus.UpYes, true
 	board.Publish(r)
 	page, _ := get(t, board, "/status")
-	holds(t, page, "! degraded", `<span class="note">Down: cp2.example.</span>`, "1 of 1 pool needs attention")
+	holds(t, page, "! degraded", `<span class="what warn">Down: cp2.example.</span>`, "1 of 1 pool needs attention")
 	r.Members[2].Enabled, r.Members[2].Held = false, true
+	r.Members[0].Rising, r.LowWatermark, r.Fit = 3, 2, 1
 	board.Publish(r)
 	page, _ = get(t, board, "/status")
-	holds(t, page, "✗ trouble", "Held in the table by the threshold: cp3.example.")
+	holds(t, page, "✗ trouble", "Held in the table by the threshold: cp3.example.",
+		"Under the low watermark: 1 of 2 servers are fit.", "<dd>2, fit are 1</dd>", "10 <span class=\"why\">(3 for now)</span>")
 }
 
 func TestPageEscapes(t *testing.T) {

@@ -29,6 +29,10 @@ func (p *pool) Heard() bool { return !p.Source.Heard.IsZero() }
 // Behind is true while something seen is not in force yet.
 func (p *pool) Behind() bool { return p.Applied < p.Seen }
 
+// Counted is true where the revisions are lbd's own, which are only long
+// numbers to people.
+func (p *pool) Counted() bool { return p.Source.Revisions == lbstatus.LocalRevisions }
+
 // Attention tells whether somebody should look.
 func (p *pool) Attention() bool { return len(p.Troubles)+len(p.Notes) > 0 }
 
@@ -79,11 +83,13 @@ func (p *pool) troubles(stuck, held []string) {
 		}
 	}
 	source := p.Source
-	trouble(!p.Heard() && source.Error == "", "Nothing heard from the source yet.")
-	trouble(source.Error != "", "Source: %s. The last good pool stays in force.", source.Error)
+	trouble(source.Error != "", "Source: %s.", source.Error)
+	trouble(!p.Heard(), "Nothing heard from the source yet.")
+	trouble(p.Heard() && source.Error != "", "The last good pool stays in force.")
 	trouble(p.Heard() && source.Stale && source.Error == "", "The source is silent since %s. The last good pool stays in force.", source.Heard.UTC().Format(stamp))
 	trouble(p.Error != "", "Table: %s.", p.Error)
 	trouble(p.Heard() && p.Pooled == 0, "No server is in the table.")
+	trouble(p.Fit < p.LowWatermark, "Under the low watermark: %d of %d servers are fit.", p.Fit, p.LowWatermark)
 	trouble(len(stuck) > 0, "Down but in the table: %s.", names(stuck))
 	trouble(len(held) > 0, "Held in the table by the threshold: %s.", names(held))
 }

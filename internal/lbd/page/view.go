@@ -14,7 +14,7 @@ import (
 // Bounds of one page.
 const (
 	maxNamed   = 20  // pools named at the top
-	maxChanges = 50  // changes listed
+	maxChanges = 30  // changes listed
 	maxInline  = 500 // servers listed without being asked for
 	fewPools   = 3   // pools that are unfolded at once
 )
