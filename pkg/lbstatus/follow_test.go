@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -178,4 +179,46 @@ func TestFollowSilence(t *testing.T) {
 			t.Errorf("took %s", took)
 		}
 	})
+}
+
+// FuzzEvents: whatever is in a report comes out of an event as it went in, and
+// whatever comes over the wire is taken in or refused.
+func FuzzEvents(f *testing.F) {
+	f.Add("web_80", "cp1.example", "up", "event: pools\ndata: []\n\n")
+	f.Add("a\nb", "\r\n\r\n", "id: x\n\ndata: y", "event: pool\ndata: {\ndata: }\n\nretry: 5\n\n")
+	f.Add("\u2028", "\x00", "\xff", "event: bgp\ndata: {\"peers\":[{}]}\n\nid\n\n:\n\n")
+	f.Fuzz(func(t *testing.T, pool, host, reason, wire string) {
+		valid := func(s string) string { return strings.ToValidUTF8(s, "?") }
+		b := NewBoard(valid(pool))
+		b.Publish(Report{Pool: valid(pool), Members: []Member{{Host: valid(host), Up: UpNo, Reason: valid(reason)}}})
+		event, err := b.event(change{at: 1, event: eventPool, pool: valid(pool)}, followed{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []Event
+		l := listener{yield: func(e Event, _ error) bool { got = append(got, e); return true }}
+		if err := l.hear(string(event)); err != nil {
+			t.Fatal(err)
+		}
+		want, _ := b.Report(valid(pool))
+		if len(got) != 1 || got[0].Report == nil || !cmp.Equal(*got[0].Report, want) {
+			t.Errorf("%q became %+v", event, got)
+		}
+		_ = l.hear(wire)
+	})
+}
+
+// hear takes in what comes over the wire.
+func (l *listener) hear(wire string) error {
+	var m message
+	for line := range strings.SplitSeq(wire, "\n") {
+		if !m.take(line) {
+			continue
+		}
+		if err := l.tell(m); err != nil {
+			return err
+		}
+		m = message{}
+	}
+	return nil
 }
