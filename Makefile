@@ -4,7 +4,7 @@ GO       ?= go
 PROGRAMS := confctl conftool-sync pool depool drain decommission restart-service lbd sandbox
 FUZZTIME ?= 10s
 
-.PHONY: build man sandbox test race vet lint fuzz bench clean
+.PHONY: build man sandbox test race browser vet lint fuzz bench clean
 
 build:
 	$(GO) build -o bin/ $(PROGRAMS:%=./cmd/%)
@@ -17,16 +17,23 @@ man:
 	$(GO) run ./cmd/manpages bin/man
 	@echo 'read one: man -l bin/man/confctl.1'
 
-# All tests: those of this machine, then those that need a kernel with IPVS.
+# All tests: those of this machine, one in a browser among them, then those that
+# need a kernel with IPVS.
 test:
 	@test -n "$$SLUICE_SITE_DATA" -o -d ../shared/data/conftool-data || \
 		echo 'SKIPPED: the tests on a real site'"'"'s data; SLUICE_SITE_DATA names its directory'
 	@cd test/etcdv2 && $(GO) build -o /dev/null . || true # once, before three packages do it side by side
-	$(GO) test -timeout 20m ./...
+	@test/browser/setup --for-tests
+	SLUICE_BROWSER=$$(test/browser/setup --path) $(GO) test -timeout 20m ./...
 	@$(MAKE) --no-print-directory lab-test
 
 race:
-	$(GO) test -race -timeout 20m ./...
+	@test/browser/setup --for-tests
+	SLUICE_BROWSER=$$(test/browser/setup --path) $(GO) test -race -timeout 20m ./...
+
+# A browser for the tests of the status page, where none is installed.
+browser:
+	@test/browser/setup
 
 vet:
 	$(GO) vet ./...
