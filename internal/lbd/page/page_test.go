@@ -88,7 +88,7 @@ func TestPage(t *testing.T) {
 			"Source: connection refused.", "The last good pool stays in force.", "Table: plane says no.",
 			`⚠ stale, silent since <time datetime="1999-12-31T23:58:30Z">1999-12-31 23:58:30 UTC</time>`,
 			"No server is in the table.", "Nothing heard from the source yet.", "never heard", "No servers.",
-			"AS 64600, 2 peers, 1 announced prefix.", "✓ established", "✗ active", "hold timer expired", "<li>192.0.2.1/32</li>",
+			"AS 64600, 2 peers, 1 announced prefix.", "1 of 2 BGP sessions is down:", "✓ established", "✗ active", "hold timer expired", "<li>192.0.2.1/32</li>",
 			"none heard of → <b>4</b>", `data-event="`+board.LastEvent()+`"`,
 		)
 	})

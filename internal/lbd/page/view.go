@@ -41,6 +41,16 @@ type view struct {
 // Unnamed is how many pools need attention and are not named.
 func (v view) Unnamed() int { return v.Attention - len(v.Named) }
 
+// SessionsDown is how many routers hear nothing of us.
+func (v view) SessionsDown() (n int) {
+	for _, p := range v.BGP.Peers {
+		if !p.Established() {
+			n++
+		}
+	}
+	return n
+}
+
 // view collects what a page shows. The number of the last event is taken first:
 // what changes meanwhile is told again.
 func (h *handler) view(a asked) view {
