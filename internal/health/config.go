@@ -2,6 +2,7 @@ package health
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,46 +11,74 @@ import (
 )
 
 // Validate reports what is wrong with a configured monitor: a kind that does
-// not exist, an option missing or unusable. Options that the kind does not
-// know are ignored, as in PyBal: production configurations carry some.
-func Validate(m lb.Monitor) error {
-	_, err := compile(m)
-	return err
+// not exist, an option missing or unusable. Options nobody looks at, sorted by
+// name, are no error, as in PyBal: production configurations carry some.
+func Validate(m lb.Monitor) (ignored []string, err error) {
+	o := newOptions(m.Options)
+	if _, err := o.compile(m.Kind); err != nil {
+		return nil, err
+	}
+	return o.unasked(), nil
 }
 
 // compile turns a configured monitor into one that is ready to run.
-func compile(m lb.Monitor) (monitor, error) {
-	o := options{values: m.Options}
-	ready := monitor{kind: m.Kind}
-	switch m.Kind {
+func compile(m lb.Monitor) (monitor, error) { return newOptions(m.Options).compile(m.Kind) }
+
+func (o *options) compile(kind string) (monitor, error) {
+	ready := monitor{kind: kind}
+	switch kind {
 	case "IdleConnection":
-		ready.check = newIdle(&o)
+		ready.check = newIdle(o)
 	case "ProxyFetch":
-		ready.check = newFetch(&o)
+		ready.check = newFetch(o)
 	case "DNSQuery":
-		ready.check = newDNS(&o)
+		ready.check = newDNS(o)
 	case "UDP":
-		ready.check = newUDP(&o)
+		ready.check = newUDP(o)
 	case "RunCommand":
-		ready.check = newCommand(&o)
+		ready.check = newCommand(o)
 	case "GRPCHealth":
-		ready.check = newGRPC(&o)
+		ready.check = newGRPC(o)
 	case "TCPConnect":
-		ready.check = newConnect(&o)
+		ready.check = newConnect(o)
 	default:
-		return monitor{}, fmt.Errorf("monitor %q: unknown kind", m.Kind)
+		return monitor{}, fmt.Errorf("monitor %q: unknown kind", kind)
 	}
 	ready.rise, ready.fall = o.count("rise"), o.count("fall")
 	if o.err != nil {
-		return monitor{}, fmt.Errorf("monitor %s: %w", m.Kind, o.err)
+		return monitor{}, fmt.Errorf("monitor %s: %w", kind, o.err)
 	}
 	return ready, nil
 }
 
-// options reads a monitor's options and keeps the first error.
+// options reads a monitor's options, and keeps the first error and what was
+// asked for.
 type options struct {
 	values map[string][]string
+	asked  map[string]bool
 	err    error
+}
+
+func newOptions(values map[string][]string) *options {
+	return &options{values: values, asked: make(map[string]bool)}
+}
+
+// get returns the values of an option; none if it is not set.
+func (o *options) get(name string) []string {
+	o.asked[name] = true
+	return o.values[name]
+}
+
+// unasked are the options that are set and that nobody has asked for.
+func (o *options) unasked() []string {
+	var names []string
+	for name := range o.values {
+		if !o.asked[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 func (o *options) fail(name, format string, args ...any) {
@@ -60,7 +89,7 @@ func (o *options) fail(name, format string, args ...any) {
 
 // list returns all values of an option that must have some.
 func (o *options) list(name string) []string {
-	values := o.values[name]
+	values := o.get(name)
 	if len(values) == 0 {
 		o.fail(name, "missing")
 	}
@@ -69,7 +98,7 @@ func (o *options) list(name string) []string {
 
 // plain returns the only value of an option, and whether there is one.
 func (o *options) plain(name string) (string, bool) {
-	switch values := o.values[name]; len(values) {
+	switch values := o.get(name); len(values) {
 	case 0:
 		return "", false
 	case 1:

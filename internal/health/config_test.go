@@ -1,6 +1,7 @@
 package health
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -89,12 +90,33 @@ func TestValidate(t *testing.T) {
 		{monitorOf("IdleConnection", "keepalive-retries", "0"), "option keepalive-retries"},
 		{monitorOf("IdleConnection", "max-delay", ""), "option max-delay"},
 	} {
-		err := Validate(tt.monitor)
+		_, err := Validate(tt.monitor)
 		switch {
 		case tt.want == "" && err != nil:
 			t.Errorf("%v: %v", tt.monitor, err)
 		case tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)):
 			t.Errorf("%v: error %v, want one with %q", tt.monitor, err, tt.want)
+		}
+	}
+}
+
+// What nobody looks at is told, by its name alone: one that is misspelt, and one
+// that means nothing beside the others.
+func TestValidateTellsWhatNobodyLooksAt(t *testing.T) {
+	for _, tt := range []struct {
+		monitor lb.Monitor
+		want    []string
+	}{
+		{monitorOf("ProxyFetch", "url", "http://a/", "ulr", "http://b/", "Timeout", "1", "fall", "2"), []string{"Timeout", "ulr"}},
+		{monitorOf("ProxyFetch", "url", "https://a/", "sni", "a", "tls-verify", "yes", "header", "A: b", "body", "c"), nil},
+		{monitorOf("GRPCHealth", "sni", "a"), []string{"sni"}}, // without tls
+		{monitorOf("GRPCHealth", "sni", "a", "tls", "yes"), nil},
+		{monitorOf("RunCommand", "command", "/x", "arguments", "a"), nil},
+		{monitorOf("UDP"), nil},
+	} {
+		ignored, err := Validate(tt.monitor)
+		if err != nil || !slices.Equal(ignored, tt.want) {
+			t.Errorf("%v: ignored %q, %v; want %q", tt.monitor, ignored, err, tt.want)
 		}
 	}
 }

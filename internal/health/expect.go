@@ -29,10 +29,10 @@ const maxMatch = 64 << 10
 func newExpectation(o *options) expectation {
 	var e expectation
 	var err error
-	if e.status, err = parseStatuses(o.values["http_status"]); err != nil {
+	if e.status, err = parseStatuses(o.get("http_status")); err != nil {
 		o.fail("http_status", "%w", err)
 	}
-	for _, text := range o.values["header"] {
+	for _, text := range o.get("header") {
 		name, pattern, ok := strings.Cut(text, ":")
 		name = strings.TrimSpace(name)
 		if !ok || !validHeader(name) {

@@ -109,7 +109,7 @@ func TestGRPCTLS(t *testing.T) {
 		{[]string{"host", "a.example", "sni", "b.example"}, "one name"},
 		{[]string{"tls-ca", "/dev/null"}, "no certificate"},
 	} {
-		err := Validate(monitorOf("GRPCHealth", append(tt.options, "tls", "yes")...))
+		_, err := Validate(monitorOf("GRPCHealth", append(tt.options, "tls", "yes")...))
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%v: error %v, want %q", tt.options, err, tt.want)
 		}

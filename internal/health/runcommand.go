@@ -57,7 +57,7 @@ func newCommand(o *options) commandCheck {
 	case strings.Contains(c.command, "/") && !filepath.IsAbs(c.command):
 		o.fail("command", "%q is neither a plain name nor an absolute path", c.command)
 	}
-	if values, ok := o.values["arguments"]; ok {
+	if values := o.get("arguments"); values != nil {
 		c.arguments = values
 	}
 	for _, text := range append(c.arguments, c.command) {

@@ -185,7 +185,7 @@ func TestCatalogKnowsWhatLbdKnows(t *testing.T) {
 		t.Errorf("schedulers (-lbd +catalog):\n%s", diff)
 	}
 	for _, kind := range catalog.Monitors() {
-		if err := health.Validate(lb.Monitor{Kind: kind}); err != nil && strings.Contains(err.Error(), "unknown kind") {
+		if _, err := health.Validate(lb.Monitor{Kind: kind}); err != nil && strings.Contains(err.Error(), "unknown kind") {
 			t.Error(err)
 		}
 	}

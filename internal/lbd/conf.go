@@ -77,9 +77,13 @@ const (
 	PlaneDryRun    Plane = "dry-run"
 )
 
+// Validate says what is wrong with a monitor, and which of its options nobody
+// looks at. The error is expected to name the monitor.
+type Validate func(lb.Monitor) (ignored []string, err error)
+
 // ReadConfig reads and parses the file at path. Unlike PyBal's, a missing or
 // unreadable file is an error.
-func ReadConfig(path string, validate func(lb.Monitor) error) (*Config, error) {
+func ReadConfig(path string, validate Validate) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
@@ -98,9 +102,8 @@ func ReadConfig(path string, validate func(lb.Monitor) error) (*Config, error) {
 
 // ParseConfig reads a pybal.conf; file is its name in errors. The error joins
 // everything that is wrong, each line as "FILE: line N: …", and the config is
-// then nil. Every monitor is shown to validate, unless that is nil; its errors
-// are expected to name the monitor.
-func ParseConfig(data []byte, file string, validate func(lb.Monitor) error) (*Config, error) {
+// then nil. Every monitor is shown to validate, unless that is nil.
+func ParseConfig(data []byte, file string, validate Validate) (*Config, error) {
 	p := &problems{file: file}
 	ini := parseINI(data, p)
 	config := &Config{}
@@ -138,7 +141,7 @@ func ParseConfig(data []byte, file string, validate func(lb.Monitor) error) (*Co
 type confReader struct {
 	ini      *iniFile
 	problems *problems
-	validate func(lb.Monitor) error
+	validate Validate
 	read     []*section
 }
 

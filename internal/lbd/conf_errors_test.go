@@ -124,11 +124,11 @@ func TestParseConfigErrors(t *testing.T) {
 				"f: line 7: [a] port: \"x\" is not a whole number\n" +
 				"f: line 8: [a] scheduler: \"y\" is not one of rr, wrr, lc, wlc, lblc, lblcr, dh, sh, sed, nq, mh, fo, ovf"},
 	}
-	validate := func(m lb.Monitor) error {
+	validate := func(m lb.Monitor) ([]string, error) {
 		if m.Kind == "Odd" {
-			return errors.New("what is this")
+			return nil, errors.New("what is this")
 		}
-		return nil
+		return nil, nil
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -23,7 +23,7 @@ type section struct {
 	options  map[string]iniOption
 	used     map[string]bool
 	problems *problems
-	validate func(lb.Monitor) error
+	validate Validate
 }
 
 // bad reports what is wrong with an option that is set, or with the section

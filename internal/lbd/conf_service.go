@@ -91,13 +91,18 @@ func parseMonitors(s *section) []lb.Monitor {
 			continue
 		}
 		seen[kind] = true
-		m := lb.Monitor{Kind: kind, Options: monitorOptions(s, strings.ToLower(kind)+".")}
+		prefix := strings.ToLower(kind) + "."
+		m := lb.Monitor{Kind: kind, Options: monitorOptions(s, prefix)}
 		monitors = append(monitors, m)
 		if s.validate == nil {
 			continue
 		}
-		if err := s.validate(m); err != nil {
+		ignored, err := s.validate(m)
+		if err != nil {
 			s.bad("monitors", "%v", err)
+		}
+		for _, option := range ignored {
+			delete(s.used, prefix+option)
 		}
 	}
 	return monitors

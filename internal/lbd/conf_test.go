@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/sluice-lb/sluice/internal/bgp"
+	"github.com/sluice-lb/sluice/internal/health"
 	"github.com/sluice-lb/sluice/internal/lb"
 )
 
@@ -187,6 +188,21 @@ Mistyped = 1
 	}
 }
 
+// An option of a monitor that nobody looks at is as ignored as any other; in
+// [DEFAULT] it takes only one service that does to make it known.
+func TestParseConfigTellsUnknownMonitorOptions(t *testing.T) {
+	got, err := ParseConfig([]byte("[DEFAULT]\nproxyfetch.timeout = 2\nproxyfetch.tiemout = 3\n"+
+		service("a", `monitors = [ "ProxyFetch" ]`, "proxyfetch.url = http://h/", "proxyfetch.ulr = http://h/")+
+		service("b", "port = 81", `monitors = [ "UDP" ]`, "udp.timeout = 3")), "f", health.Validate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"DEFAULT: proxyfetch.tiemout, line 3", "a: proxyfetch.ulr, line 12", "b: udp.timeout, line 20"}
+	if diff := cmp.Diff(want, got.Ignored); diff != "" {
+		t.Errorf("Ignored (-want +got):\n%s", diff)
+	}
+}
+
 // TestParseConfigPuppet is case C59: a file as Wikimedia's puppet would write
 // it, of the size of their catalog.
 func TestParseConfigPuppet(t *testing.T) {
@@ -217,7 +233,7 @@ func TestParseConfigPuppet(t *testing.T) {
 		b.WriteString("\n")
 	}
 	asked := 0
-	got, err := ParseConfig([]byte(b.String()), "pybal.conf", func(lb.Monitor) error { asked++; return nil })
+	got, err := ParseConfig([]byte(b.String()), "pybal.conf", func(lb.Monitor) ([]string, error) { asked++; return nil, nil })
 	if err != nil {
 		t.Fatal(err)
 	}

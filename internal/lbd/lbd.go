@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -87,9 +88,7 @@ func (p *program) start() error {
 	for i, svc := range services {
 		names[i] = svc.Name
 	}
-	for _, option := range p.Config.Ignored {
-		p.Log.Warn("option ignored", "option", option)
-	}
+	p.tellIgnored()
 	board := lbstatus.NewBoard(names...)
 	speaker, err := p.speaker()
 	if err != nil {
@@ -127,6 +126,14 @@ func (p *program) start() error {
 		p.life.start("bgp", speaker.Run)
 	}
 	return nil
+}
+
+// tellIgnored logs the options nobody looks at, in one line: production's files
+// have one in every section.
+func (p *program) tellIgnored() {
+	if ignored := p.Config.Ignored; len(ignored) > 0 {
+		p.Log.Warn("options ignored", "count", len(ignored), "options", strings.Join(ignored, "; "))
+	}
 }
 
 func (p *program) speaker() (*bgp.Speaker, error) {

@@ -83,7 +83,7 @@ func checkOptions(t *testing.T, kind string, documented []string) {
 		"RunCommand":     {"runcommand.go"},
 		"GRPCHealth":     {"grpchealth.go", "trust.go", "+rhythm"},
 	}[kind]
-	reads := regexp.MustCompile(`\bo\.(?:plain|list|seconds|whole|yes|values)[(\[]"([\w-]+)"`)
+	reads := regexp.MustCompile(`\bo\.(?:plain|list|seconds|whole|yes|get)[(\[]"([\w-]+)"`)
 	read := map[string]bool{}
 	for _, name := range sources {
 		if name == "+rhythm" {

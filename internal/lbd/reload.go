@@ -30,6 +30,9 @@ func (p *program) reload(ctx context.Context, r Reloading) {
 	}
 	old := p.Config
 	p.Config = r.Config
+	if !slices.Equal(old.Ignored, p.Config.Ignored) {
+		p.tellIgnored()
+	}
 	for _, svc := range old.Services {
 		if now, ok := serviceNamed(r.Config, svc.Name); !ok || !sameSource(svc, now) {
 			p.life.end(sourceTask(svc))
