@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"slices"
@@ -52,12 +51,11 @@ func Main(ctx context.Context, env Env) int {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &usage):
-		fmt.Fprintf(env.Stderr, "lbd: %v\nRun 'lbd --help' for usage.\n", err)
+		complain(env, err.Error())
+		fmt.Fprintln(env.Stderr, "Run 'lbd --help' for usage.")
 		return exitUsage
 	}
-	for _, line := range oneByOne(err) {
-		fmt.Fprintf(env.Stderr, "lbd: %v\n", line)
-	}
+	complain(env, err.Error())
 	return exitFailure
 }
 
@@ -190,21 +188,4 @@ func reloads(ctx context.Context, read func() (*Config, error)) <-chan Reloading
 		}
 	}()
 	return again
-}
-
-// logger logs to stderr, without a time where the journal adds one.
-func logger(env Env, debug bool) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: slog.LevelInfo}
-	if debug {
-		opts.Level = slog.LevelDebug
-	}
-	if env.Getenv("JOURNAL_STREAM") != "" {
-		opts.ReplaceAttr = func(groups []string, a slog.Attr) slog.Attr {
-			if len(groups) == 0 && a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		}
-	}
-	return slog.New(slog.NewTextHandler(env.Stderr, opts))
 }
