@@ -58,6 +58,7 @@ type Engine struct {
 	heard    chan lb.Heard
 	judged   chan Judgement
 	declared chan declaration
+	pings    chan struct{}
 	services []*service // sorted by identity, as a table is
 	byName   map[string]*service
 
@@ -85,6 +86,7 @@ func New(services []lb.Service, n Neighbours) *Engine {
 		heard:      make(chan lb.Heard, inbox),
 		judged:     make(chan Judgement, inbox),
 		declared:   make(chan declaration),
+		pings:      make(chan struct{}),
 	}
 	e.declare(services)
 	return e
@@ -151,6 +153,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-count.C:
 			e.count()
 			e.raise()
+		case <-e.pings:
 		}
 	}
 }

@@ -21,6 +21,7 @@ type Speaker struct {
 	config  Config
 	log     *slog.Logger
 	changed chan struct{} // wanted was replaced; holds one
+	ready   chan struct{} // closed once Run listens
 
 	mu     sync.Mutex
 	wanted []Route // nil until Set says something
@@ -53,7 +54,7 @@ func New(config Config, log *slog.Logger) (*Speaker, error) {
 	if config.Retry == 0 {
 		config.Retry = 5 * time.Second
 	}
-	s := &Speaker{config: config, log: log, changed: make(chan struct{}, 1), peers: make(map[netip.Addr]PeerState)}
+	s := &Speaker{config: config, log: log, changed: make(chan struct{}, 1), ready: make(chan struct{}), peers: make(map[netip.Addr]PeerState)}
 	for _, p := range config.Peers {
 		if !p.Addr.IsValid() {
 			return nil, errors.New("configure bgp: peer without an address")
@@ -92,6 +93,9 @@ func (s *Speaker) Peers() []PeerState {
 	return states
 }
 
+// Ready is closed once Run listens for sessions and tries to open them.
+func (s *Speaker) Ready() <-chan struct{} { return s.ready }
+
 // Run speaks until ctx ends, and then takes leave: it announces every route
 // with the GRACEFUL_SHUTDOWN community, waits DrainWait, withdraws, sends a
 // Cease and closes, all in bounded time. It returns nil after that. A Speaker
@@ -104,6 +108,7 @@ func (s *Speaker) Run(ctx context.Context) error {
 	if err := s.start(watching, srv); err != nil {
 		return errors.Join(fmt.Errorf("start bgp: %w", err), stop(srv))
 	}
+	close(s.ready)
 	rib := &rib{server: srv, config: s.config, log: s.log, announced: make(map[netip.Prefix]uint32)}
 	for {
 		select {

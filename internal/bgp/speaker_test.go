@@ -190,6 +190,34 @@ func TestSpeakerCannotListen(t *testing.T) {
 	if err := s.Run(context.Background()); err == nil || !strings.HasPrefix(err.Error(), "start bgp: ") {
 		t.Errorf("Run on a port in use: %v", err)
 	}
+	select {
+	case <-s.Ready():
+		t.Error("ready without a port")
+	default:
+	}
+}
+
+// Once it is ready, routers can call.
+func TestSpeakerReadyListens(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	addr := netip.MustParseAddrPort(l.Addr().String())
+	must(t, l.Close())
+	s, err := New(Config{LocalASN: 1, RouterID: addr.Addr(), ListenAddrs: []netip.Addr{addr.Addr()}, LocalPort: int32(addr.Port())}, quietLog())
+	must(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	select {
+	case <-s.Ready():
+		conn, err := net.Dial("tcp", addr.String())
+		must(t, err)
+		must(t, conn.Close())
+	case err := <-ended:
+		t.Fatalf("Run: %v", err)
+	}
+	cancel()
+	must(t, <-ended)
 }
 
 // Nothing said is not nothing wanted.

@@ -16,7 +16,8 @@ type Reconciler struct {
 	repair  time.Duration
 	backoff backoff
 	wake    chan struct{} // holds a token while pending is news
-	results chan Result   // only Run sends
+	pings   chan struct{}
+	results chan Result // only Run sends
 
 	mu      sync.Mutex
 	pending Wanted
@@ -48,6 +49,7 @@ func NewReconciler(plane Plane, log *slog.Logger, opts ...Option) *Reconciler {
 		repair:  30 * time.Second,
 		backoff: backoff{first: 50 * time.Millisecond, most: 5 * time.Second},
 		wake:    make(chan struct{}, 1),
+		pings:   make(chan struct{}),
 		results: make(chan Result, 1),
 	}
 	for _, opt := range opts {
@@ -102,6 +104,8 @@ func (r *Reconciler) Run(ctx context.Context) error {
 			why, heard = news, true
 			l.adopt(r.latest())
 			r.backoff.reset()
+		case <-r.pings:
+			continue
 		case <-retry.C:
 			why = again
 		case <-repair:
