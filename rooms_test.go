@@ -39,6 +39,7 @@ var rooms = map[string][]string{
 	// L2: one outside thing each.
 	"pkg/state":                    {"pkg/objects"},
 	"internal/systemd":             {},
+	"internal/sdnotify":            {},
 	"internal/etcdv2":              {},
 	"internal/etcdv2/etcdv2test":   {},
 	"internal/workflow":            {"pkg/objects", "pkg/state", "pkg/lbstatus", "pkg/lbverify"},
@@ -58,7 +59,7 @@ var rooms = map[string][]string{
 	},
 	"internal/lbd": {
 		"internal/lb", "internal/source", "internal/health", "internal/balancer", "internal/bgp",
-		"internal/dataplane", "internal/dataplane/ipvs", "internal/dataplane/userspace", "internal/lbd/page", "internal/literal", "pkg/lbstatus",
+		"internal/dataplane", "internal/dataplane/ipvs", "internal/dataplane/userspace", "internal/lbd/page", "internal/literal", "internal/sdnotify", "pkg/lbstatus",
 		"docs",
 	},
 	"internal/lbd/page":   {"pkg/lbstatus"},

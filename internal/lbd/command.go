@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-lb/sluice/internal/health"
+	"github.com/sluice-lb/sluice/internal/sdnotify"
 )
 
 // Env is what the program gets from outside.
@@ -144,35 +147,35 @@ func runConfig(ctx context.Context, env Env, path string, override Plane, debug 
 	if override != "" && !slices.Contains([]Plane{PlaneIPVS, PlaneUserspace, PlaneDryRun}, override) {
 		return usageError{fmt.Errorf("no plane of kind %q: want ipvs, userspace or dry-run", override)}
 	}
-	read := func() (*Config, error) {
-		config, err := ReadConfig(path, health.Validate)
-		if err != nil {
-			return nil, err
-		}
-		if override != "" {
-			config.Global.Plane = override
-		}
-		if config.Global.StateDir == "" {
-			// What systemd made for StateDirectory=; of several, the first.
-			config.Global.StateDir, _, _ = strings.Cut(env.Getenv("STATE_DIRECTORY"), ":")
-		}
-		return config, nil
+	manager, err := sdnotify.FromEnvironment()
+	log := logger(env, debug)
+	if err != nil {
+		log.Warn("service manager not understood", "err", err)
 	}
-	config, err := read()
+	// What systemd made for StateDirectory=; of several, the first.
+	stateDir, _, _ := strings.Cut(env.Getenv("STATE_DIRECTORY"), ":")
+	file := &configFile{path: path, plane: override, stateDir: stateDir}
+	config, err := file.read()
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	reload, forwarded := reloads(ctx, file, config.Global.ReloadOnChange, log)
+	defer forwarded()
+	defer cancel()
 	return Run(ctx, Options{
-		Config: config, Log: logger(env, debug), Ops: env.Stdout, Reload: reloads(ctx, read),
+		Config: config, Log: log, Ops: env.Stdout, Manager: manager, Reload: reload, Read: file.read,
 	})
 }
 
-// reloads reads the configuration again on every SIGHUP, until ctx ends.
-func reloads(ctx context.Context, read func() (*Config, error)) <-chan Reloading {
+// reloads asks for a reload on every SIGHUP and, if told to watch, whenever the
+// file is another one, until ctx ends; wait returns when nobody asks any more.
+func reloads(ctx context.Context, file *configFile, watch bool, log *slog.Logger) (asked <-chan string, wait func()) {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
-	again := make(chan Reloading)
-	go func() {
+	ask := make(chan string)
+	var asking sync.WaitGroup
+	asking.Go(func() {
 		defer signal.Stop(hup)
 		for {
 			select {
@@ -180,12 +183,14 @@ func reloads(ctx context.Context, read func() (*Config, error)) <-chan Reloading
 				return
 			case <-hup:
 			}
-			config, err := read()
 			select {
-			case again <- Reloading{config, err}:
+			case ask <- "SIGHUP":
 			case <-ctx.Done():
 			}
 		}
-	}()
-	return again
+	})
+	if watch {
+		asking.Go(func() { file.watch(ctx, log, ask) })
+	}
+	return ask, asking.Wait
 }

@@ -33,6 +33,9 @@ type Global struct {
 	// HostsFile is a file in the form of /etc/hosts that is consulted before
 	// DNS; empty means none.
 	HostsFile string
+	// ReloadOnChange says to reload as soon as the configuration file is
+	// another one.
+	ReloadOnChange bool
 	// StateDir is where the last good pools are kept for the next start;
 	// empty means nowhere, or where systemd says.
 	StateDir string
@@ -88,7 +91,12 @@ func ReadConfig(path string, validate Validate) (*Config, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	config, err := ParseConfig(data, path, validate)
+	return namedConfig(data, path, validate)
+}
+
+// namedConfig parses a file and gives a balancer without a name its own.
+func namedConfig(data []byte, file string, validate Validate) (*Config, error) {
+	config, err := ParseConfig(data, file, validate)
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ func parseGlobal(s *section) Global {
 		Plane: Plane(s.choice("plane", string(PlaneIPVS),
 			string(PlaneIPVS), string(PlaneUserspace), string(PlaneDryRun))),
 		HostsFile:           hosts,
+		ReloadOnChange:      s.boolean("reload-on-change", false),
 		StateDir:            stateDir,
 		SourceCA:            sourceCA,
 		Etcd:                parseEtcd(s),

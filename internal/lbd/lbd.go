@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/sluice-lb/sluice/internal/dataplane"
 	"github.com/sluice-lb/sluice/internal/health"
 	"github.com/sluice-lb/sluice/internal/lb"
+	"github.com/sluice-lb/sluice/internal/sdnotify"
 	"github.com/sluice-lb/sluice/internal/source"
 	"github.com/sluice-lb/sluice/pkg/lbstatus"
 )
@@ -28,33 +30,43 @@ type Options struct {
 	Ops io.Writer
 	// Ready, if set, is called once everything listens.
 	Ready func()
-	// Reload delivers configurations to go on with; nil means never.
-	Reload <-chan Reloading
+	// Manager is told how the program is; nil is nobody.
+	Manager *sdnotify.Manager
+	// Reload asks, with a word why, to go on with what Read then returns; nil
+	// means never.
+	Reload <-chan string
+	Read   func() (*Config, error)
 }
 
-// Reloading is a configuration to go on with, or why there is none.
-type Reloading struct {
-	Config *Config
-	Err    error
-}
-
-// stopTimeout bounds an orderly stop.
+// stopTimeout bounds an orderly stop, beside the time routers are given to move
+// away.
 const stopTimeout = 20 * time.Second
 
 // Run runs a balancer until ctx ends. An error before that means it could not
 // start, or that a part it cannot do without failed.
 func Run(ctx context.Context, opts Options) error {
-	p := &program{Options: opts, life: newLifecycle(opts.Log)}
-	err := p.start()
+	p := &program{Options: opts, life: newLifecycle(opts.Log), nudge: make(chan struct{}, 1)}
+	running, stopping := context.WithCancel(ctx)
+	defer stopping()
+	supervised, stopped := context.WithCancel(context.WithoutCancel(ctx))
+	var supervisor sync.WaitGroup
+	defer supervisor.Wait()
+	defer stopped()
+
+	err := p.start(ctx)
 	if err == nil {
 		opts.Log.Info("balancer is running", "name", opts.Config.Global.Name, "services", len(opts.Config.Services))
 		if opts.Ready != nil {
 			opts.Ready()
 		}
+		p.tell(p.Manager.Ready())
+		if p.Manager != nil {
+			supervisor.Go(func() { p.supervise(supervised, running) })
+		}
 		err = p.run(ctx)
 	}
-	opts.Log.Info("stopping")
-	return errors.Join(err, p.life.stop(stopTimeout))
+	stopping()
+	return p.stop(err)
 }
 
 // run waits for the end and reloads until then.
@@ -65,50 +77,74 @@ func (p *program) run(ctx context.Context) error {
 			return nil
 		case err := <-p.life.failed:
 			return err
-		case r := <-p.Reload:
-			p.reload(ctx, r)
+		case why := <-p.Reload:
+			p.reload(ctx, why)
 		}
 	}
+}
+
+// stop ends what was started and returns everything that went wrong, err too.
+func (p *program) stop(err error) error {
+	most := stopTimeout
+	if routers := p.Config.Global.BGP; routers != nil {
+		most += routers.DrainWait
+	}
+	p.Log.Info("stopping")
+	p.tell(p.Manager.Stopping(most + stopMargin))
+	if err != nil {
+		p.tell(p.Manager.Status(explainPrivilege(err).Error()))
+	}
+	stopped := p.life.stop(most)
+	if !errors.Is(stopped, err) { // a task's failure is among what it stops with
+		stopped = errors.Join(err, stopped)
+	}
+	return explainPrivilege(stopped)
 }
 
 // program is one run of a balancer: the place where its rooms are wired.
 type program struct {
 	Options
 	life    *lifecycle
+	board   *lbstatus.Board
 	engine  *balancer.Engine
+	tables  *dataplane.Reconciler
 	sources *source.Sources
 	stale   atomic.Bool // the configuration in force is not the latest one
+	// For supervise:
+	refused atomic.Pointer[string] // why the latest one is not
+	nudge   chan struct{}          // holds one: the status may be another one
+	mute    sync.Once
 }
 
 // start brings the parts up in the order they depend on each other. What holds
 // traffic comes first and so stops last; what announces it stops first.
-func (p *program) start() error {
+func (p *program) start(ctx context.Context) error {
 	services := p.Config.Services
 	names := make([]string, len(services))
 	for i, svc := range services {
 		names[i] = svc.Name
 	}
 	p.tellIgnored()
-	board := lbstatus.NewBoard(names...)
+	p.board = lbstatus.NewBoard(names...)
 	speaker, err := p.speaker()
 	if err != nil {
 		return err
 	}
 	checks := health.New(p.Log)
-	if err := p.serve(board, speaker, newMonitorCollector(checks.Tallies)); err != nil {
+	if err := p.serve(p.board, speaker, newMonitorCollector(checks.Tallies)); err != nil {
 		return err
 	}
-	routers := newRouters(p.Config.Global.BGP, speaker, board)
+	routers := newRouters(p.Config.Global.BGP, speaker, p.board)
 	plane, err := openPlane(p.Config, p.Log, p.Ops)
 	if err != nil {
 		return err
 	}
 	p.life.onStop("plane", plane.close)
-	tables := dataplane.NewReconciler(plane, p.Log)
-	p.life.start("tables", tables.Run)
+	p.tables = dataplane.NewReconciler(plane, p.Log)
+	p.life.start("tables", p.tables.Run)
 	p.life.start("checks", checks.Run)
 	neighbours := balancer.Neighbours{
-		Tables: tables, Checks: checks, Connections: plane.connections, Board: board, Log: p.Log,
+		Tables: p.tables, Checks: checks, Connections: plane.connections, Board: p.board, Log: p.Log,
 	}
 	if speaker != nil {
 		neighbours.Routes = routers
@@ -121,9 +157,16 @@ func (p *program) start() error {
 	if err := p.follow(); err != nil {
 		return err
 	}
-	if speaker != nil {
-		p.life.start("routers", routers.run)
-		p.life.start("bgp", speaker.Run)
+	if speaker == nil {
+		return nil
+	}
+	p.life.start("routers", routers.run)
+	p.life.start("bgp", speaker.Run)
+	select {
+	case <-speaker.Ready():
+	case <-ctx.Done():
+	case err := <-p.life.failed:
+		return err
 	}
 	return nil
 }

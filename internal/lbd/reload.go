@@ -16,40 +16,55 @@ import (
 // reload goes on with another configuration: services that stay as they are
 // keep their connections, checks and history. One that cannot be used changes
 // nothing; that the one in force is then not the latest is told by a metric.
-func (p *program) reload(ctx context.Context, r Reloading) {
-	err := r.Err
+func (p *program) reload(ctx context.Context, why string) {
+	p.Log.Info("reloading configuration", "why", why)
+	p.tell(p.Manager.Reloading())
+	config, err := p.Read()
 	if err == nil {
-		err = p.acceptable(r.Config)
+		err = p.acceptable(config)
 	}
-	if err != nil {
-		p.stale.Store(true)
-		for _, line := range oneByOne(err) {
+	if err == nil {
+		p.goOnWith(ctx, config)
+		p.refused.Store(nil)
+	} else {
+		lines := oneByOne(explainPrivilege(err))
+		for _, line := range lines {
 			p.Log.Error("configuration not reloaded", "err", line)
 		}
-		return
+		first := lines[0].Error()
+		p.refused.Store(&first)
 	}
+	p.stale.Store(err != nil)
+	p.tell(p.Manager.Ready())
+	select {
+	case p.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// goOnWith puts an acceptable configuration in force.
+func (p *program) goOnWith(ctx context.Context, config *Config) {
 	old := p.Config
-	p.Config = r.Config
+	p.Config = config
 	if !slices.Equal(old.Ignored, p.Config.Ignored) {
 		p.tellIgnored()
 	}
 	for _, svc := range old.Services {
-		if now, ok := serviceNamed(r.Config, svc.Name); !ok || !sameSource(svc, now) {
+		if now, ok := serviceNamed(config, svc.Name); !ok || !sameSource(svc, now) {
 			p.life.end(sourceTask(svc))
 		}
 	}
-	p.engine.Declare(ctx, r.Config.Services)
-	for _, svc := range r.Config.Services {
+	p.engine.Declare(ctx, config.Services)
+	for _, svc := range config.Services {
 		if was, ok := serviceNamed(old, svc.Name); !ok || !sameSource(was, svc) {
 			p.followOne(svc)
 		}
 	}
-	if p.Config.Global.Registration.On && !slices.EqualFunc(old.Services, r.Config.Services, samePool) {
+	if p.Config.Global.Registration.On && !slices.EqualFunc(old.Services, config.Services, samePool) {
 		p.life.end(registration)
 		p.register()
 	}
-	p.stale.Store(false)
-	p.Log.Info("configuration reloaded", "services", len(r.Config.Services))
+	p.Log.Info("configuration reloaded", "services", len(config.Services))
 }
 
 // acceptable tells whether a running balancer can go on with the configuration.

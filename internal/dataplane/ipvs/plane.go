@@ -38,8 +38,12 @@ type Plane struct {
 }
 
 // New opens a netlink socket in the current network namespace. It fails when
-// the kernel has no IPVS: the module ip_vs must be loaded.
+// this process may not use it, and when the kernel has no IPVS: the module
+// ip_vs must be loaded.
 func New() (*Plane, error) {
+	if err := mayAdminister(); err != nil {
+		return nil, fmt.Errorf("open ipvs: %w", err)
+	}
 	client, err := ipvs.New()
 	if err != nil {
 		return nil, fmt.Errorf("open ipvs: %w", explainOpen(err))
