@@ -4,18 +4,42 @@ GO       ?= go
 PROGRAMS := confctl conftool-sync pool depool drain decommission restart-service lbd sandbox
 FUZZTIME ?= 10s
 
-.PHONY: build man sandbox test race browser vet lint fuzz bench clean
+# Where things are built, and where `make install` puts them: below PREFIX, with
+# DESTDIR in front for packages.
+OUT     ?= bin
+PREFIX  ?= /usr/local
+DESTDIR ?=
+
+.PHONY: build man install sandbox test race browser vet lint fuzz bench clean
 
 build:
-	$(GO) build -o bin/ $(PROGRAMS:%=./cmd/%)
+	$(GO) build -o $(OUT)/ $(PROGRAMS:%=./cmd/%)
 
 sandbox: build
-	@bin/sandbox
+	@$(OUT)/sandbox
 
 # A manual page for every command, from the same source as --help.
 man:
-	$(GO) run ./cmd/manpages bin/man
-	@echo 'read one: man -l bin/man/confctl.1'
+	$(GO) run ./cmd/manpages $(OUT)/man
+	@echo 'read one: man -l $(OUT)/man/confctl.1'
+
+# The programs, their manual, what shells complete, and the unit of lbd. Nothing
+# is started or enabled, and no configuration written.
+INSTALLED = $(filter-out sandbox,$(PROGRAMS))
+SHARE     = $(DESTDIR)$(PREFIX)/share
+UNITS     = $(DESTDIR)$(PREFIX)/lib/systemd/system
+
+install: build man
+	install -d $(DESTDIR)$(PREFIX)/bin $(UNITS) $(SHARE)/man/man1 $(SHARE)/bash-completion/completions \
+		$(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
+	install -m 755 $(INSTALLED:%=$(OUT)/%) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 $(OUT)/man/*.1 $(SHARE)/man/man1
+	set -e; umask 022; for program in $(INSTALLED); do \
+		$(OUT)/$$program completion bash >$(SHARE)/bash-completion/completions/$$program; \
+		$(OUT)/$$program completion zsh >$(SHARE)/zsh/site-functions/_$$program; \
+		$(OUT)/$$program completion fish >$(SHARE)/fish/vendor_completions.d/$$program.fish; \
+	done
+	umask 022; sed 's|/usr/bin/lbd|$(PREFIX)/bin/lbd|' dist/systemd/lbd.service >$(UNITS)/lbd.service
 
 # All tests: those of this machine, one in a browser among them, then those that
 # need a kernel with IPVS.
@@ -56,6 +80,6 @@ bench:
 	$(GO) test -run '^$$' -bench Confctl -benchtime 20x ./test/bench
 
 clean:
-	rm -rf bin
+	rm -rf $(OUT)
 
 include test/lab/lab.mk
