@@ -50,9 +50,12 @@ func Main(ctx context.Context, env Env) int {
 	cmd.SetErr(env.Stderr)
 	err := cmd.ExecuteContext(ctx)
 	var usage usageError
+	var check checked
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &check):
+		return int(check.status)
 	case errors.As(err, &usage):
 		complain(env, err.Error())
 		fmt.Fprintln(env.Stderr, "Run 'lbd --help' for usage.")
@@ -105,7 +108,7 @@ its status over HTTP in PyBal's dialect and under /v1/.`,
 	flags.BoolVarP(&debug, "debug", "d", false, "log more")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	cmd.Args = usageArgs(cobra.NoArgs)
-	cmd.AddCommand(checkCommand())
+	cmd.AddCommand(checkCommand(), checksCommand())
 	return cmd
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/sluice-lb/sluice/internal/dataplane"
 	"github.com/sluice-lb/sluice/internal/dataplane/ipvs"
 	"github.com/sluice-lb/sluice/internal/dataplane/userspace"
+	"github.com/sluice-lb/sluice/internal/lb"
 )
 
 // plane is a forwarding plane with what a balancer needs around it.
@@ -44,7 +45,11 @@ func openPlane(config *Config, log *slog.Logger, ops io.Writer) (plane, error) {
 func identities(config *Config) []dataplane.ServiceID {
 	ids := make([]dataplane.ServiceID, 0, len(config.Services))
 	for _, svc := range config.Services {
-		ids = append(ids, dataplane.ServiceID{Protocol: dataplane.Protocol(svc.Protocol), VIP: svc.VIP})
+		ids = append(ids, identity(svc))
 	}
 	return ids
+}
+
+func identity(svc lb.Service) dataplane.ServiceID {
+	return dataplane.ServiceID{Protocol: dataplane.Protocol(svc.Protocol), VIP: svc.VIP}
 }
