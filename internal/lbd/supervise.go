@@ -100,6 +100,9 @@ func summary(board *lbstatus.Board) string {
 		}
 	}
 	text := fmt.Sprintf("%d services", len(pools))
+	if len(pools) == 1 {
+		text = "1 service"
+	}
 	if unheard > 0 {
 		text += fmt.Sprintf(", %d not heard of yet", unheard)
 	}

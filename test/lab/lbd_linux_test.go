@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -88,8 +89,11 @@ func inOwnNetwork(t *testing.T) {
 	}
 }
 
-// TestMain brings the loopback interface up in a new namespace.
+// TestMain brings the loopback interface up in a new namespace, or is lbd.
 func TestMain(m *testing.M) {
+	if slices.Contains(os.Environ(), asLbd) {
+		os.Exit(lbd.Main(context.Background(), lbd.Env{Args: os.Args[1:], Stdout: os.Stdout, Stderr: os.Stderr, Getenv: os.Getenv}))
+	}
 	if os.Getenv("SLUICE_LAB_CHILD") != "" {
 		if err := loopbackUp(); err != nil {
 			fmt.Fprintln(os.Stderr, "bring lo up:", err)

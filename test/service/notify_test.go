@@ -60,7 +60,7 @@ func TestManagerIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	m.hears("STATUS=1 services")
+	m.hears("STATUS=1 service")
 	m.hears("WATCHDOG=1")
 	m.hears("WATCHDOG=1")
 
@@ -81,7 +81,7 @@ func TestManagerIsTold(t *testing.T) {
 	m.hears("STATUS=2 services, 1 in trouble: gone_81; configuration not reloaded: .*/lbd.conf: line 1: .broken. config: missing")
 	write(t, dir, "lbd.conf", dryRun(addr, web))
 	l.signal(syscall.SIGHUP)
-	m.hears("STATUS=1 services")
+	m.hears("STATUS=1 service")
 
 	l.signal(syscall.SIGTERM)
 	m.hears("STOPPING=1\nEXTEND_TIMEOUT_USEC=25000000")
