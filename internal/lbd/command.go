@@ -87,7 +87,11 @@ func command(env Env) *cobra.Command {
 		Short: "balance services over the servers their pools declare",
 		Long: `lbd reads a configuration in PyBal's form, follows the pools it names, checks
 their servers' health, keeps the forwarding plane's table as decided, and serves
-its status over HTTP in PyBal's dialect and under /v1/.`,
+its status over HTTP in PyBal's dialect and under /v1/. SIGHUP makes it read the
+configuration again; SIGTERM and SIGINT stop it, and the table stays.
+
+The exit code is 0 after a signal, 1 where it could not start or go on, 2 for an
+error in the command line.`,
 		Example: `  lbd --config /etc/pybal/pybal.conf
   lbd --config pybal.conf --plane userspace
   lbd check-config pybal.conf`,
