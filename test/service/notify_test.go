@@ -90,6 +90,26 @@ func TestManagerIsTold(t *testing.T) {
 	}
 }
 
+// Routers are given time to move away, so the manager has to give that time too.
+func TestManagerIsAskedForTheTimeOfRouters(t *testing.T) {
+	addr := address()
+	config := strings.Replace(dryRun(addr, ""), "[DEFAULT]", `bgp = yes
+bgp-local-asn = 64600
+bgp-local-port = -1
+bgp-router-id = 192.0.2.10
+bgp-peer-address = 127.0.0.9
+bgp-drain-wait = 40
+[DEFAULT]`, 1)
+	m := newManager(t)
+	l := start(t, write(t, t.TempDir(), "lbd.conf", config), func(cmd *exec.Cmd) { cmd.Env = append(cmd.Env, m.environ(0)...) })
+	m.hears("READY=1")
+	l.signal(syscall.SIGTERM)
+	m.hears("STOPPING=1\nEXTEND_TIMEOUT_USEC=65000000")
+	if code := l.ended(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 // A start that fails says why where systemctl status shows it.
 func TestManagerIsToldWhyItFailed(t *testing.T) {
 	addr := address()

@@ -35,10 +35,7 @@ func TestMain(m *testing.M) {
 		err = os.Chmod(dir, 0o755)
 	}
 	if err == nil {
-		var out []byte
-		if out, err = exec.Command("go", "build", "-o", dir+"/", "../../cmd/lbd").CombinedOutput(); err != nil {
-			err = fmt.Errorf("build lbd: %w\n%s", err, out)
-		}
+		err = build(dir)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -54,6 +51,18 @@ func TestMain(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+// build builds lbd, with the race detector if this test has it.
+func build(dir string) error {
+	args := []string{"build", "-o", dir + "/"}
+	if raceEnabled {
+		args = append(args, "-race")
+	}
+	if out, err := exec.Command("go", append(args, "../../cmd/lbd")...).CombinedOutput(); err != nil {
+		return fmt.Errorf("build lbd: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // networks hands every test addresses of its own.
