@@ -157,8 +157,8 @@ func bgpCheck() *cobra.Command {
 	return cmd
 }
 
-// page is the URL with that path, where it has none of its own.
-func page(base, path string) (string, error) {
+// pageURL is the URL with that path, where it has none of its own.
+func pageURL(base, path string) (string, error) {
 	u, err := url.Parse(base)
 	if err != nil {
 		return "", err

@@ -18,7 +18,7 @@ import (
 // ask gets one page. It follows no redirect and uses no proxy: the answer would
 // be somebody else's.
 func ask(ctx context.Context, base, path string) ([]byte, error) {
-	u, err := page(base, path)
+	u, err := pageURL(base, path)
 	if err != nil {
 		return nil, err
 	}
