@@ -26,6 +26,7 @@ func (p *program) reload(ctx context.Context, why string) {
 	if err == nil {
 		p.goOnWith(ctx, config)
 		p.refused.Store(nil)
+		p.board.Warn("")
 	} else {
 		lines := oneByOne(explainPrivilege(err))
 		for _, line := range lines {
@@ -33,6 +34,7 @@ func (p *program) reload(ctx context.Context, why string) {
 		}
 		first := lines[0].Error()
 		p.refused.Store(&first)
+		p.board.Warn("The configuration was not reloaded: " + first)
 	}
 	p.stale.Store(err != nil)
 	p.tell(p.Manager.Ready())

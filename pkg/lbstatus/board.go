@@ -17,6 +17,7 @@ type Board struct {
 	order []string
 	pools map[string]*slot
 	bgp   BGP
+	about string // what is wrong with the balancer as a whole
 
 	// Every change has a number; what is kept is the number of the last change
 	// of each thing, never a queue: who follows gets the latest of all that
@@ -134,6 +135,20 @@ func (b *Board) next() uint64 {
 	close(b.changed)
 	b.changed = make(chan struct{})
 	return b.last
+}
+
+// Warn says what is wrong with the balancer as a whole, for /alerts; nothing if
+// empty.
+func (b *Board) Warn(about string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.about = about
+}
+
+func (b *Board) warning() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.about
 }
 
 // Pools returns the names of the pools, in the order of the configuration.

@@ -223,7 +223,7 @@ func TestAlerts(t *testing.T) {
 		{"none", nil, "OK - All pools are healthy", `{"status": "ok", "msg": "All pools are healthy"}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := alerts(c.reports)
+			got := alerts(c.reports, "")
 			if got.text != c.text || got.json != c.json {
 				t.Errorf("got %q\n%q", got.text, got.json)
 			}

@@ -97,10 +97,14 @@ func memberState(m Member) answer {
 
 // alerts judges all pools: critical while a server is down and yet pooled, or a
 // pool under its low watermark; warning for a pool too small to lose one, or
-// that may be out of date. The first of each pair is PyBal's, in its words.
-func alerts(reports []Report) answer {
+// that may be out of date, and for what is wrong with the balancer as a whole.
+// The first of each pair is PyBal's, in its words.
+func alerts(reports []Report, about string) answer {
 	var critical []string
 	warning := ""
+	if about != "" {
+		warning = about + ". "
+	}
 	for _, r := range reports {
 		if down := downButPooled(r); len(down) > 0 {
 			critical = append(critical,
