@@ -34,13 +34,7 @@ func (f *configFile) watch(ctx context.Context, log *slog.Logger, ask chan<- str
 	defer poll.Stop()
 	for {
 		n.follow()
-		now, changed := f.changed()
-		if changed && f.settled(ctx, now) {
-			select {
-			case ask <- "file changed":
-			case <-ctx.Done():
-			}
-		}
+		f.look(ctx, ask)
 		select {
 		case <-ctx.Done():
 			return
@@ -52,15 +46,25 @@ func (f *configFile) watch(ctx context.Context, log *slog.Logger, ask chan<- str
 	}
 }
 
-// settled tells whether the file still holds that after a while.
-func (f *configFile) settled(ctx context.Context, was contents) bool {
+// look asks for a reload if there is something else in the file, and the same
+// after a while.
+func (f *configFile) look(ctx context.Context, ask chan<- string) {
+	was, changed := f.changed()
+	if !changed {
+		return
+	}
 	select {
 	case <-ctx.Done():
-		return false
+		return
 	case <-time.After(confSettle):
 	}
-	now, changed := f.changed()
-	return changed && now == was
+	if now, changed := f.changed(); !changed || now != was {
+		return
+	}
+	select {
+	case ask <- "file changed":
+	case <-ctx.Done():
+	}
 }
 
 // fileNotices are the kernel's notices of whatever happens in the directory of a

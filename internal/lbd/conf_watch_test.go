@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -78,16 +79,6 @@ func (w *watched) asked(services int) {
 	}
 }
 
-// silent checks that what was done up to now asks for nothing: the next thing
-// asked for is another change.
-func (w *watched) silent(name string) {
-	w.t.Helper()
-	w.write(name, 9)
-	if got := w.next(); got != 9 {
-		w.t.Fatalf("asked to read %d services, and nothing was to be asked", got)
-	}
-}
-
 func (w *watched) next() int {
 	w.t.Helper()
 	select {
@@ -148,8 +139,6 @@ func TestWatchFollowsLinks(t *testing.T) {
 	w.asked(3)
 	w.write("b/real", 4)
 	w.asked(4)
-	w.write("a/real", 5)
-	w.silent("b/real")
 }
 
 // A mounted set of files as orchestrators make it: the file is a link through a
@@ -168,21 +157,68 @@ func TestWatchNoticesASwappedDirectory(t *testing.T) {
 	w.asked(2)
 }
 
-// What leaves the contents as they were is nothing: a touch, other files, a
-// change that is taken back at once, a reload by signal in between.
+// What leaves the contents as they were is nothing, and what is still changing is
+// waited for.
 func TestWatchAsksForChangesOnly(t *testing.T) {
-	w := watch(t, never, func(w *watched) { w.write("pybal.conf", 1) })
-	now := time.Now().Add(time.Hour)
-	w.must(os.Chtimes(w.path("pybal.conf"), now, now))
-	w.write("pybal.conf", 1)
-	w.write("pybal.conf.bak", 8)
-	w.must(os.Rename(w.path("pybal.conf"), w.path("aside")))
-	w.must(os.Rename(w.path("aside"), w.path("pybal.conf")))
-	w.write("pybal.conf", 3)
-	if got := w.read(); got != 3 {
-		t.Fatalf("read %d services", got)
+	synctest.Test(t, func(t *testing.T) {
+		w := &watched{t: t, dir: t.TempDir(), ask: make(chan string)}
+		w.file = &configFile{path: w.path("pybal.conf")}
+		w.write("pybal.conf", 1)
+		w.read()
+		w.looks(false, "as read")
+		later := time.Now().Add(time.Hour)
+		w.must(os.Chtimes(w.file.path, later, later))
+		w.write("pybal.conf", 1)
+		w.looks(false, "touched")
+		w.write("pybal.conf", 2)
+		w.looks(true, "another")
+		w.looks(true, "another, and not read yet")
+		w.read()
+		w.looks(false, "read since")
+		go w.meanwhile(func() { w.write("pybal.conf", 2) })
+		w.write("pybal.conf", 3)
+		w.looks(false, "taken back at once")
+		go w.meanwhile(func() { w.write("pybal.conf", 5) })
+		w.write("pybal.conf", 4)
+		w.looks(false, "still being written")
+		w.looks(true, "written")
+		go w.meanwhile(func() { w.read() })
+		w.looks(false, "read by a signal's reload meanwhile")
+		go w.meanwhile(func() { w.write("pybal.conf", 5) })
+		w.must(os.Remove(w.file.path))
+		w.looks(false, "away for a moment")
+		w.must(os.Remove(w.file.path))
+		w.looks(true, "away")
+		w.read()
+		w.looks(false, "still away")
+	})
+}
+
+// looks looks once, and tells whether that asked for a reload.
+func (w *watched) looks(want bool, what string) {
+	w.t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.file.look(w.t.Context(), w.ask)
+	}()
+	got := false
+	select {
+	case <-done:
+	case <-w.ask:
+		got = true
+		<-done
 	}
-	w.silent("pybal.conf")
+	if got != want {
+		w.t.Errorf("%s: asked: %v", what, got)
+	}
+	time.Sleep(confSettle) // the bubble's clock: let go of what happens meanwhile
+}
+
+// meanwhile does something while a changed file is waited for.
+func (w *watched) meanwhile(do func()) {
+	time.Sleep(confSettle / 2) // the bubble's clock
+	do()
 }
 
 // A slow writer is waited for: what is asked for is what stands in the end.
@@ -198,7 +234,6 @@ func TestWatchWaitsForTheLastStep(t *testing.T) {
 	}
 	w.must(f.Close())
 	w.asked(60)
-	w.silent("pybal.conf")
 }
 
 // Where the kernel tells nothing, looking does.
