@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sluice-lb/sluice/internal/lbd/page"
 	"github.com/sluice-lb/sluice/pkg/lbstatus"
 )
 
@@ -84,7 +85,7 @@ func (p *program) status() string {
 // mostNamed is how many pools a summary names.
 const mostNamed = 5
 
-// summary counts the services and names those in trouble.
+// summary counts the services and names those in what the status page calls trouble.
 func summary(board *lbstatus.Board) string {
 	pools := board.Pools()
 	unheard := 0
@@ -95,7 +96,7 @@ func summary(board *lbstatus.Board) string {
 		case !ok:
 		case r.Source.Heard.IsZero() && r.Source.Error == "" && r.Error == "":
 			unheard++
-		case inTrouble(r):
+		case page.Troubled(r):
 			troubled = append(troubled, pool)
 		}
 	}
@@ -114,22 +115,4 @@ func summary(board *lbstatus.Board) string {
 		text += fmt.Sprintf(", %d in trouble: %s%s", n, strings.Join(troubled[:min(n, mostNamed)], ", "), more)
 	}
 	return text
-}
-
-// inTrouble tells whether somebody should look at a pool: its source or its
-// table is in trouble, a server that is down serves, or none does.
-func inTrouble(r lbstatus.Report) bool {
-	if r.Source.Stale || r.Error != "" {
-		return true
-	}
-	pooled := 0
-	for _, m := range r.Members {
-		if m.Pooled && m.Up == lbstatus.UpNo {
-			return true
-		}
-		if m.Pooled {
-			pooled++
-		}
-	}
-	return pooled == 0
 }

@@ -52,6 +52,10 @@ func (p *pool) Sign() string {
 	return map[string]string{"trouble": "✗", "degraded": "!", "fine": "✓"}[p.State()]
 }
 
+// Troubled tells whether a pool has what the page calls trouble: something that
+// needs somebody.
+func Troubled(report lbstatus.Report) bool { return len(newPool(report, 0).Troubles) > 0 }
+
 func newPool(report lbstatus.Report, at int) *pool {
 	p := &pool{Report: report, At: at}
 	var stuck, held, down []string
