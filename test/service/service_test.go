@@ -65,6 +65,24 @@ func build(dir string) error {
 	return nil
 }
 
+// lookAtSources makes a cached result of a test depend on what is built here: go
+// test remembers the files a test looked at, and knows nothing of those its
+// children read.
+func lookAtSources(t *testing.T) {
+	t.Helper()
+	for _, path := range []string{"cmd", "internal", "pkg", "schema", "dist", "docs", "go.mod", "Makefile"} {
+		err := filepath.WalkDir(filepath.Join("../..", path), func(path string, _ os.DirEntry, err error) error {
+			if err == nil {
+				_, err = os.Stat(path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // networks hands every test addresses of its own.
 var networks atomic.Uint32
 
@@ -85,6 +103,7 @@ type lbd struct {
 // the command before.
 func start(t *testing.T, config string, change func(*exec.Cmd)) *lbd {
 	t.Helper()
+	lookAtSources(t)
 	l := &lbd{t: t, log: &output{}, done: make(chan struct{})}
 	l.cmd = exec.Command(filepath.Join(bin(), "lbd"), "--config", config)
 	l.cmd.Env = []string{"PATH=" + os.Getenv("PATH")}

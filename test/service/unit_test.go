@@ -15,6 +15,7 @@ import (
 // install runs make install into a directory of its own.
 func install(t *testing.T, dir string, variables ...string) {
 	t.Helper()
+	lookAtSources(t)
 	args := append([]string{"-C", "../..", "install", "OUT=" + filepath.Join(bin(), "out")}, variables...)
 	if out, err := exec.Command("make", args...).CombinedOutput(); err != nil {
 		t.Fatalf("make install: %v\n%s", err, out)

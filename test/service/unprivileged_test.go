@@ -42,6 +42,7 @@ func inOwnNetwork(t *testing.T) (done bool) {
 		loopbackUp(t)
 		return false
 	}
+	lookAtSources(t)
 	cmd := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
 	cmd.Env = append(os.Environ(), "SLUICE_SERVICE_CHILD=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
