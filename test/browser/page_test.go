@@ -297,12 +297,12 @@ func manyPools(t *testing.T, browser context.Context) {
 		w.pool(port, "{"+strings.Join(servers, ",")+"}")
 	}
 	w.start()
+	w.applied(60)
 	p := newTab(t, browser, 1200, 900)
 	p.open(w.url("/status"))
 	p.isLive()
-	p.until(`document.querySelectorAll('details.pool .state.fine').length === 60`)
-	p.until(`document.querySelectorAll('#pools table').length === 0 || location.reload()`) // they came one by one, with their servers while they were few
-	p.isLive()
+	want(p, `document.querySelectorAll('details.pool .state.fine').length`, 60)
+	want(p, `document.querySelectorAll('#pools table').length`, 0)
 	eval[int](p, `window.unreloaded = 1`)
 	p.click("service_8150")
 	p.until(has("service_8150", "be07.example"))

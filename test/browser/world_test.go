@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +18,7 @@ import (
 	"time"
 
 	"github.com/sluice-lb/sluice/internal/lbd"
+	"github.com/sluice-lb/sluice/pkg/lbstatus"
 )
 
 // nets hands every world a /24 of its own.
@@ -129,6 +132,32 @@ func (w *world) start() {
 			w.t.Fatalf("lbd does not listen: %v\n%s", err, log.String())
 		}
 	}
+}
+
+// applied waits until so many pools are in force and announced: nothing about
+// them changes any more by itself.
+func (w *world) applied(pools int) {
+	w.t.Helper()
+	client, err := lbstatus.New(w.url(""))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	done := map[string]bool{}
+	for e, err := range client.Follow(ctx, "") {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if r := e.Report; r != nil {
+			done[r.Pool] = r.Applied > 0 && r.Applied == r.Seen && r.Announced
+		}
+		if n := len(done); n == pools && !slices.Contains(slices.Collect(maps.Values(done)), false) {
+			return
+		}
+	}
+	w.t.Fatalf("never: %d pools in force: %v", pools, done)
 }
 
 // safeBuffer is a log written while it is read.
