@@ -6,24 +6,25 @@ import (
 	"testing"
 )
 
-// settled is a site whose checks have all been made, on a page.
-func settled(t *testing.T, p *tab) {
+// settled is the page of a site whose checks have all been made.
+func settled(t *testing.T, browser context.Context, width, height int64) *tab {
 	w := site(t)
 	w.start()
+	p := newTab(t, browser, width, height) // last, so that it ends before the balancer
 	p.open(w.url("/status"))
 	p.isLive()
 	p.until(has("web_8080", "Down: be3.example."))
 	w.pool(8080, `{"be1.example": {"weight": 10}, "be2.example": {"weight": 10, "enabled": false}, "be3.example": {"weight": 10}}`)
 	p.until(has("web_8080", "Held in the table by the threshold: be2.example."))
 	p.until(has("api_8081", "2 of 3 pooled") + "&&" + has("mail_8084", "no such file") + "&&" + has(oddPool, "1 of 1"))
+	return p
 }
 
 const unfold = `document.querySelectorAll('details').forEach((d) => { d.open = true; }); true`
 
 // phone: nothing is wider than the screen, folded or not.
 func phone(t *testing.T, browser context.Context) {
-	p := newTab(t, browser, 360, 740)
-	settled(t, p)
+	p := settled(t, browser, 360, 740)
 	const tooWide = `[...document.querySelectorAll('body *')].filter((e) => e.getBoundingClientRect().right > innerWidth + 0.5 && e.getClientRects().length > 0)
 		.map((e) => e.tagName + ' ' + e.className + ' ' + e.innerText.slice(0, 40)).join('\n')`
 	for _, name := range []string{"phone-folded", "phone"} {
@@ -65,8 +66,7 @@ const contrasts = `(() => {
 
 // colours can be told apart, by day and by night.
 func colours(t *testing.T, browser context.Context) {
-	p := newTab(t, browser, 1200, 900)
-	settled(t, p)
+	p := settled(t, browser, 1200, 900)
 	eval[bool](p, unfold)
 	const back = `getComputedStyle(document.body).backgroundColor`
 	want(p, back, "rgb(255, 255, 255)")
@@ -84,8 +84,7 @@ func colours(t *testing.T, browser context.Context) {
 // semantics: who cannot see the page is told the same, also where tables are
 // laid out as blocks.
 func semantics(t *testing.T, browser context.Context) {
-	p := newTab(t, browser, 360, 740)
-	settled(t, p)
+	p := settled(t, browser, 360, 740)
 	eval[bool](p, unfold)
 	for expression, value := range map[string]string{
 		`document.documentElement.lang`: "en",
