@@ -22,9 +22,13 @@ type asked struct {
 	words []string
 }
 
+// maxText is how much may be looked for.
+const maxText = 200
+
 // parseAsked never fails: it is what people type.
 func parseAsked(v url.Values) asked {
-	a := asked{Text: v.Get("q"), Trouble: v.Get("trouble") != "", Pools: v["pool"], Part: v["part"], Still: v.Get("still") != ""}
+	text := v.Get("q")
+	a := asked{Text: strings.ToValidUTF8(text[:min(len(text), maxText)], ""), Trouble: v.Get("trouble") != "", Pools: v["pool"], Part: v["part"], Still: v.Get("still") != ""}
 	a.words = strings.Fields(strings.ToLower(a.Text))
 	return a
 }
@@ -57,11 +61,19 @@ func (a asked) wants(p *pool) (show, byServer bool) {
 	if len(a.Pools) > 0 && !slices.Contains(a.Pools, p.Pool) || a.Trouble && !p.Attention() {
 		return false, false
 	}
+	if len(a.words) == 0 {
+		return true, false
+	}
+	own := strings.ToLower(p.Pool + " " + p.VIP + " " + p.Source.URL)
+	servers := ""
 	for _, word := range a.words {
-		if strings.Contains(strings.ToLower(p.Pool+" "+p.VIP+" "+p.Source.URL), word) {
+		if strings.Contains(own, word) {
 			continue
 		}
-		if !p.anyServer(word) {
+		if servers == "" {
+			servers = p.servers()
+		}
+		if !strings.Contains(servers, word) {
 			return false, false
 		}
 		byServer = true
@@ -69,14 +81,13 @@ func (a asked) wants(p *pool) (show, byServer bool) {
 	return true, byServer
 }
 
-// anyServer tells whether the word is in a server's name or address.
-func (p *pool) anyServer(word string) bool {
+// servers has all names and addresses of servers, to be looked into.
+func (p *pool) servers() string {
+	var all strings.Builder
 	for _, m := range p.Members {
-		if strings.Contains(strings.ToLower(m.Host), word) || strings.Contains(m.Address, word) {
-			return true
-		}
+		all.WriteString(m.Host + " " + m.Address + " ")
 	}
-	return false
+	return strings.ToLower(all.String())
 }
 
 // change tells whether the change is about something shown.

@@ -1,6 +1,7 @@
 package page
 
 import (
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -125,6 +126,17 @@ func TestPageOfManyPools(t *testing.T) {
 	}
 	page, _ = get(t, lbstatus.NewBoard(names...), "/status")
 	holds(t, page, `100 of 100 pools need attention`, `<a href="/status?trouble=on">and 80 more</a>`)
+}
+
+// TestPageLooksForSoMuch and no more, however much is asked.
+func TestPageLooksForSoMuch(t *testing.T) {
+	words := parseAsked(url.Values{"q": {strings.Repeat("é ", 10_000)}}).words
+	if len(words) != (maxText+2)/len("é ") || words[0] != "é" {
+		t.Errorf("%d words like %q", len(words), words[0])
+	}
+	if a := parseAsked(url.Values{"q": {strings.Repeat("é", 10_000)}}); len(a.Text) != maxText {
+		t.Errorf("%d bytes", len(a.Text))
+	}
 }
 
 // TestPageStandsStill where that is asked for, and leads back.

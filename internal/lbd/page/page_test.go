@@ -247,7 +247,7 @@ func BenchmarkPage(b *testing.B) {
 	h := Handler(large(b, 1000), "lb1.example")
 	for name, target := range map[string]string{
 		"1000 pools": "/status", "trouble": "/status?trouble=on", "one pool": "/status?part=service0500_443",
-		"a server": "/status?q=host0042-7", "50 pools whole": "/status?q=service00",
+		"a server": "/status?q=host0042-7", "words": "/status?q=" + strings.Repeat("e+", 99) + "host0042-7", "50 pools whole": "/status?q=service00",
 	} {
 		b.Run(name, func(b *testing.B) {
 			size := 0
