@@ -26,6 +26,7 @@ type Board struct {
 	last     uint64
 	orderAt  uint64
 	bgpAt    uint64
+	aboutAt  uint64
 	changed  chan struct{} // closed at the next change
 	recently ring
 }
@@ -137,15 +138,17 @@ func (b *Board) next() uint64 {
 	return b.last
 }
 
-// Warn says what is wrong with the balancer as a whole, for /alerts; nothing if
-// empty.
+// Warn says what is wrong with the balancer as a whole; nothing if empty.
 func (b *Board) Warn(about string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.about = about
+	if b.about != about {
+		b.about, b.aboutAt = about, b.next()
+	}
 }
 
-func (b *Board) warning() string {
+// Warning returns what is wrong with the balancer as a whole; empty if nothing.
+func (b *Board) Warning() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.about

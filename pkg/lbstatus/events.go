@@ -13,9 +13,10 @@ import (
 
 // The events of /v1/events, by the name in their "event" field.
 const (
-	eventPools = "pools" // which pools there are: an array of names
-	eventPool  = "pool"  // one pool: its Report, or its Summary in a brief stream
-	eventBGP   = "bgp"   // how it stands with the routers: a BGP
+	eventPools   = "pools"   // which pools there are: an array of names
+	eventPool    = "pool"    // one pool: its Report, or its Summary in a brief stream
+	eventBGP     = "bgp"     // how it stands with the routers: a BGP
+	eventWarning = "warning" // what is wrong with the balancer as a whole: a string
 )
 
 // change is something a follower has not been told yet; at is the number of its
@@ -43,6 +44,9 @@ func (b *Board) since(seen uint64, f followed) (news []change, last uint64, more
 	}
 	if b.bgpAt > seen && f.pool == "" {
 		news = append(news, change{at: b.bgpAt, event: eventBGP})
+	}
+	if b.aboutAt > seen && f.pool == "" {
+		news = append(news, change{at: b.aboutAt, event: eventWarning})
 	}
 	for name, s := range b.pools {
 		if s.at > seen && (f.pool == "" || f.pool == name) {
@@ -94,6 +98,8 @@ func (b *Board) event(c change, f followed) ([]byte, error) {
 		data = append([]string{}, names...)
 	case eventBGP:
 		data = b.BGP()
+	case eventWarning:
+		data = b.Warning()
 	default:
 		r, ok := b.Report(c.pool)
 		if !ok {

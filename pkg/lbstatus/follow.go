@@ -23,6 +23,9 @@ type Event struct {
 	Report *Report
 	// BGP is how it stands with the routers.
 	BGP *BGP
+	// Warning is what is wrong with the balancer as a whole; it is empty once
+	// nothing is any more.
+	Warning *string
 }
 
 // Follow asks a balancer for everything it reports, or for one pool unless that
@@ -148,6 +151,11 @@ func (l *listener) tell(m message) error {
 	case eventBGP:
 		e.BGP = &BGP{}
 		if err := json.Unmarshal([]byte(m.data), e.BGP); err != nil {
+			return fmt.Errorf("event %s: %w", m.event, err)
+		}
+	case eventWarning:
+		e.Warning = new(string)
+		if err := json.Unmarshal([]byte(m.data), e.Warning); err != nil {
 			return fmt.Errorf("event %s: %w", m.event, err)
 		}
 	default:

@@ -26,6 +26,8 @@ func inShort(e Event, err error) string {
 		return "error: " + err.Error()
 	case e.Report != nil:
 		return fmt.Sprintf("%s seen=%d members=%d", e.Report.Pool, e.Report.Seen, len(e.Report.Members))
+	case e.Warning != nil:
+		return "warning " + *e.Warning
 	case e.BGP != nil:
 		return fmt.Sprintf("bgp %v", e.BGP.Announced)
 	}
@@ -49,7 +51,8 @@ func TestFollow(t *testing.T) {
 		{want: "pools [a b]"}, {want: "a seen=0 members=0"},
 		{"b seen=0 members=0", func() { b.Publish(Report{Pool: "b", Seen: 3, Members: []Member{{Host: "h", Up: UpNo}}}) }},
 		{"b seen=3 members=1", func() { b.PublishBGP(BGP{Enabled: true, Announced: []string{"192.0.2.1/32"}}) }},
-		{"bgp [192.0.2.1/32]", func() { install(b); srv.CloseClientConnections(); b.Publish(Report{Pool: "a", Seen: 4}) }},
+		{"bgp [192.0.2.1/32]", func() { b.Warn("stale") }}, {"warning stale", func() { b.Warn("") }},
+		{"warning ", func() { install(b); srv.CloseClientConnections(); b.Publish(Report{Pool: "a", Seen: 4}) }},
 		{want: "error: unreachable"},
 		{"a seen=4 members=0", func() { install(NewBoard("a")); srv.CloseClientConnections() }},
 		{want: "error: unreachable"}, {want: "pools [a]"}, {want: "a seen=0 members=0"},
@@ -92,6 +95,7 @@ func TestFollowErrors(t *testing.T) {
 		"half a report":  {sse("event: pool\ndata: {\"pool\":\"p\"}\n\n"), []string{"error: garbage"}},
 		"wrong pool":     {sse("event: pool\ndata: {\"pool\":\"q\",\"seen\":1,\"applied\":1,\"members\":[]}\n\n"), []string{"error: garbage"}},
 		"odd bgp":        {sse("event: bgp\ndata: []\n\n"), []string{"error: garbage"}},
+		"odd warning":    {sse("event: warning\ndata: {}\n\n"), []string{"error: garbage"}},
 		"no stream":      {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "[]") }, []string{"error: garbage"}},
 		"busy":           {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, []string{"error: status"}},
 		"pybal":          {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(404) }, []string{"error: not lbd"}},

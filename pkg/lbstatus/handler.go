@@ -73,7 +73,7 @@ func servePyBal(b *Board, path []string, w http.ResponseWriter, r *http.Request)
 func route(b *Board, path []string) answer {
 	switch path[0] {
 	case "alerts":
-		return alerts(b.Reports(), b.warning())
+		return alerts(b.Reports(), b.Warning())
 	case "pools":
 		return routePools(b, slices.DeleteFunc(path[1:], func(s string) bool { return s == "" }))
 	}

@@ -128,6 +128,13 @@ func live(t *testing.T, browser context.Context) {
 	w.pool(8084, `{"be1.example": {}}`)
 	p.until(has("mail_8084", "1 of 1 pooled"))
 	p.until(`document.getElementById('routers').textContent.includes('` + w.net + `.100/32')`)
+
+	// A configuration that cannot be used.
+	const attention = `document.getElementById('attention').innerText`
+	w.reload("[nonsense")
+	p.until(attention + `.includes('The configuration was not reloaded')`)
+	w.reload(w.conf.String())
+	p.until("!" + attention + `.includes('configuration')`)
 	want(p, `window.unreloaded`, 1)
 }
 

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -131,6 +132,18 @@ func (w *world) start() {
 		if time.Now().After(deadline) || len(done) > 0 {
 			w.t.Fatalf("lbd does not listen: %v\n%s", err, log.String())
 		}
+	}
+}
+
+// reload has the running lbd, the only one in this process, read another
+// configuration.
+func (w *world) reload(conf string) {
+	w.t.Helper()
+	if err := os.WriteFile(filepath.Join(w.dir, "lbd.conf"), []byte(conf), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := syscall.Kill(os.Getpid(), syscall.SIGHUP); err != nil {
+		w.t.Fatal(err)
 	}
 }
 

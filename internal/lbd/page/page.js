@@ -160,6 +160,7 @@
     on("pool", (data) => mark(JSON.parse(data).pool));
     on("pools", () => mark());
     on("bgp", () => mark(around));
+    on("warning", () => mark(around));
     events.onopen = () => {
       connected = true;
       say("", "live");

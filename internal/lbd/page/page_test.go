@@ -122,8 +122,9 @@ func TestPageDegraded(t *testing.T) {
 	r.Members[2].Enabled, r.Members[2].Held = false, true
 	r.Members[0].Rising, r.LowWatermark, r.Fit = 3, 2, 1
 	board.Publish(r)
+	board.Warn("The configuration <was> not reloaded")
 	page, _ = get(t, board, "/status")
-	holds(t, page, "✗ trouble", "Held in the table by the threshold: cp3.example.",
+	holds(t, page, "⚠ The configuration &lt;was&gt; not reloaded", "✗ trouble", "Held in the table by the threshold: cp3.example.",
 		"Under the low watermark: 1 of 2 servers are fit.", "<dd>2, fit are 1</dd>", "10 <span class=\"why\">(3 for now)</span>")
 }
 

@@ -33,6 +33,8 @@ type view struct {
 	Attention int
 	Named     []*pool
 
+	// Warning is what is wrong with the balancer as a whole.
+	Warning      string
 	BGP          lbstatus.BGP
 	Changes      []lbstatus.Change
 	OlderChanges int
@@ -55,7 +57,7 @@ func (v view) SessionsDown() (n int) {
 // what changes meanwhile is told again.
 func (h *handler) view(a asked) view {
 	v := view{
-		Name: h.name, Version: h.version, LastEvent: h.board.LastEvent(), Asked: a, BGP: h.board.BGP(),
+		Name: h.name, Version: h.version, LastEvent: h.board.LastEvent(), Asked: a, BGP: h.board.BGP(), Warning: h.board.Warning(),
 		Now: time.Now().UTC().Format(stamp),
 	}
 	shown := map[string]bool{}
