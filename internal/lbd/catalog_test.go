@@ -146,7 +146,7 @@ func TestCatalogValuesAreRefusedOrReadAsWritten(t *testing.T) {
 			t.Fatalf("%q: %+v", value, got)
 		}
 	})
-	if refused == 0 || read == 0 {
+	if !testing.Short() && (refused == 0 || read == 0) { // which draws too few values
 		t.Errorf("%d refused, %d read: one of them is not tested", refused, read)
 	}
 }
