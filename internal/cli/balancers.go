@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -17,6 +18,7 @@ import (
 // membership is who balances what, as registered in the store.
 type membership struct {
 	members []state.Member
+	roots   *x509.CertPool // of balancers that speak HTTPS
 	source  func(*objects.Type, objects.Key) string
 }
 
@@ -29,7 +31,7 @@ type seat struct {
 // balancers reads who has registered. That nobody has is no error.
 func (s *session) balancers(ctx context.Context) (membership, error) {
 	members, err := s.store.Members(ctx)
-	return membership{members: members, source: s.store.SourceOf}, err
+	return membership{members: members, roots: s.roots, source: s.store.SourceOf}, err
 }
 
 // serving returns every balancer whose pool takes its servers from a source,

@@ -43,6 +43,8 @@ type config struct {
 	Key          string `mapstructure:"key"`
 	Username     string `mapstructure:"username"`
 	PasswordFile string `mapstructure:"password_file"`
+	// BalancerCA is a PEM file that balancers with HTTPS are verified by.
+	BalancerCA string `mapstructure:"balancer_ca"`
 	// Password comes from an etcdrc alone.
 	Password string `mapstructure:"password"`
 
@@ -63,7 +65,7 @@ type config struct {
 func configKeys() []string {
 	return []string{
 		"endpoints", "namespace", "api_version", "pools_path", "timeout", "driver", "guard",
-		"ca_cert", "cert", "key", "username", "password_file",
+		"ca_cert", "cert", "key", "username", "password_file", "balancer_ca",
 		"hosts", "driver_options", "tcpircbot_host", "tcpircbot_port", "cache_path",
 	}
 }
@@ -202,7 +204,7 @@ func mergeConfig(env Env, rc, file map[string]any) (config, error) {
 func fromEnvironment(env Env) map[string]any {
 	values := make(map[string]any)
 	for _, key := range []string{
-		"namespace", "api_version", "pools_path", "timeout", "ca_cert", "cert", "key", "username", "password_file",
+		"namespace", "api_version", "pools_path", "timeout", "ca_cert", "cert", "key", "username", "password_file", "balancer_ca",
 	} {
 		if s := env.Getenv("SLUICE_" + strings.ToUpper(key)); s != "" {
 			values[key] = s

@@ -40,15 +40,9 @@ func (c config) tls() (*tls.Config, error) {
 		return nil, nil
 	}
 	t := &tls.Config{MinVersion: tls.VersionTLS12}
-	if c.CACert != "" {
-		pem, err := os.ReadFile(c.CACert)
-		if err != nil {
-			return nil, readError("ca_cert", c.CACert, err)
-		}
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read ca_cert %s: no certificate in it", c.CACert)
-		}
+	var err error
+	if t.RootCAs, err = readRoots("ca_cert", c.CACert); err != nil {
+		return nil, err
 	}
 	if c.Cert != "" {
 		// conftool knows one file that holds both.
@@ -59,6 +53,23 @@ func (c config) tls() (*tls.Config, error) {
 		t.Certificates = []tls.Certificate{pair}
 	}
 	return t, nil
+}
+
+// readRoots reads the certificates that a key of the configuration names; nil
+// where it names none.
+func readRoots(key, file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, readError(key, file, err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("read %s %s: no certificate in it", key, file)
+	}
+	return roots, nil
 }
 
 // password returns the user's password: an etcdrc may hold it, config.yaml only

@@ -170,7 +170,7 @@ type outlook struct {
 // reports asks the members, all at once, about their pools among those shifted.
 func (m membership) reports(ctx context.Context, shifts []poolShift) [][]outlook {
 	all := make([][]outlook, len(m.members))
-	v := lbverify.New(lbverify.Options{Timeout: guardTimeout})
+	v := lbverify.New(lbverify.Options{Timeout: guardTimeout, Roots: m.roots})
 	var wg sync.WaitGroup
 	for i, member := range m.members {
 		var pools []string

@@ -187,7 +187,7 @@ func (o *restartOptions) run(cmd *cobra.Command, env Env) error {
 		return err
 	}
 	p.Verifier = lbverify.New(lbverify.Options{
-		Retries: o.retries, Wait: o.wait.duration(), Timeout: o.timeout.duration(), Log: log,
+		Retries: o.retries, Wait: o.wait.duration(), Timeout: o.timeout.duration(), Roots: s.roots, Log: log,
 	})
 	release, err := o.claim(cmd.Context(), s, p, log)
 	if err != nil {

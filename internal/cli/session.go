@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ type session struct {
 	config config
 	schema *objects.Schema
 	store  *state.Store
+	roots  *x509.CertPool // of balancers that speak HTTPS; nil is the system's
 	audit  state.Audit
 	warn   io.Writer // takes what does not stop a command
 }
@@ -42,11 +44,15 @@ func openSession(env Env, flags *pflag.FlagSet, program, reason string) (*sessio
 	if err != nil {
 		return nil, err
 	}
+	roots, err := readRoots("balancer_ca", c.BalancerCA)
+	if err != nil {
+		return nil, err
+	}
 	store, err := state.Open(cfg)
 	if err != nil {
 		return nil, withExit(exitBackend, err)
 	}
-	return &session{config: c, schema: s, store: store, audit: auditOf(env, program, reason), warn: env.Stderr}, nil
+	return &session{config: c, schema: s, store: store, roots: roots, audit: auditOf(env, program, reason), warn: env.Stderr}, nil
 }
 
 func (s *session) close() error { return s.store.Close() }

@@ -118,7 +118,7 @@ func (s *session) latest(ctx context.Context, t *objects.Type, selector string) 
 // status asks every member about its pools among the sources, or about all of
 // them, and returns a row for each, by pool and balancer.
 func (m membership) status(ctx context.Context, latest map[string]int64, all bool, timeout time.Duration) []statusRow {
-	v := lbverify.New(lbverify.Options{Timeout: timeout})
+	v := lbverify.New(lbverify.Options{Timeout: timeout, Roots: m.roots})
 	answers := make([][]statusRow, len(m.members))
 	var wg sync.WaitGroup
 	for i, member := range m.members {

@@ -98,7 +98,7 @@ func (s *session) ask(ctx context.Context, list []objects.Object, ask asking) ([
 	if err != nil {
 		return nil, err
 	}
-	v := lbverify.New(lbverify.Options{Budget: max(ask.budget, time.Millisecond)})
+	v := lbverify.New(lbverify.Options{Budget: max(ask.budget, time.Millisecond), Roots: m.roots})
 	var wg sync.WaitGroup
 	answers := make([][]lbverify.Finding, len(questions))
 	for i, q := range questions {

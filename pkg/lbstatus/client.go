@@ -2,6 +2,8 @@ package lbstatus
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +21,7 @@ import (
 type Client struct {
 	base    string
 	timeout time.Duration
+	roots   *x509.CertPool
 	http    *http.Client
 }
 
@@ -28,6 +31,10 @@ type Option func(*Client)
 // WithTimeout sets how long one request may take beyond the wait it asks for;
 // 5 s unless given.
 func WithTimeout(d time.Duration) Option { return func(c *Client) { c.timeout = d } }
+
+// WithRoots verifies balancers that speak HTTPS by these certificates instead of
+// the system's; nil means the system's.
+func WithRoots(roots *x509.CertPool) Option { return func(c *Client) { c.roots = roots } }
 
 const (
 	defaultTimeout = 5 * time.Second
@@ -56,6 +63,7 @@ func New(baseURL string, opts ...Option) (*Client, error) {
 	c.http = &http.Client{
 		Transport: &http.Transport{
 			DialContext:            (&net.Dialer{Timeout: c.timeout}).DialContext,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: c.roots},
 			TLSHandshakeTimeout:    c.timeout,
 			IdleConnTimeout:        time.Minute,
 			MaxIdleConnsPerHost:    4,

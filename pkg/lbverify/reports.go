@@ -23,7 +23,7 @@ func (v *Verifier) Reports(ctx context.Context, b Balancer, pools []string) []To
 	ctx, cancel := context.WithTimeout(ctx, v.o.Timeout)
 	defer cancel()
 	all := make([]Told, len(pools))
-	c, err := lbstatus.New(b.URL, lbstatus.WithTimeout(v.o.Timeout))
+	c, err := v.client(b)
 	if err != nil {
 		for i := range all {
 			all[i].Err = err

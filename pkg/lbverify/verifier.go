@@ -2,6 +2,7 @@ package lbverify
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -31,6 +32,8 @@ type Options struct {
 	Timeout time.Duration
 	// Budget bounds one call of Verify; Retries × Wait + Timeout unless set.
 	Budget time.Duration
+	// Roots verify balancers that speak HTTPS; nil means the system's.
+	Roots *x509.CertPool
 	// Log takes a warning for each answer that does not confirm; nil is
 	// silence.
 	Log *slog.Logger
@@ -82,9 +85,14 @@ func (v *Verifier) Verify(ctx context.Context, balancers []Balancer, exps []Expe
 	return all
 }
 
+// client is how to ask a balancer.
+func (v *Verifier) client(b Balancer) (*lbstatus.Client, error) {
+	return lbstatus.New(b.URL, lbstatus.WithTimeout(v.o.Timeout), lbstatus.WithRoots(v.o.Roots))
+}
+
 // one asks one balancer: one conversation for each pool.
 func (v *Verifier) one(ctx context.Context, b Balancer, exps []Expectation) []Finding {
-	c, err := lbstatus.New(b.URL, lbstatus.WithTimeout(v.o.Timeout))
+	c, err := v.client(b)
 	if err != nil {
 		return findings(b.Name, exps, err.Error())
 	}
@@ -133,7 +141,7 @@ func (v *Verifier) Headroom(ctx context.Context, balancers []Balancer, pool stri
 	for i, b := range balancers {
 		wg.Go(func() {
 			rooms[i] = Room{Balancer: b.Name, Pool: pool}
-			r, err := report(ctx, b, pool, v.o.Timeout)
+			r, err := v.report(ctx, b, pool)
 			if err != nil {
 				rooms[i].Err = err
 				return
@@ -147,8 +155,8 @@ func (v *Verifier) Headroom(ctx context.Context, balancers []Balancer, pool stri
 
 // report gets one pool's present report, in whatever dialect, trying until ctx
 // ends.
-func report(ctx context.Context, b Balancer, pool string, timeout time.Duration) (lbstatus.Report, error) {
-	c, err := lbstatus.New(b.URL, lbstatus.WithTimeout(timeout))
+func (v *Verifier) report(ctx context.Context, b Balancer, pool string) (lbstatus.Report, error) {
+	c, err := v.client(b)
 	if err != nil {
 		return lbstatus.Report{}, err
 	}
