@@ -1,6 +1,7 @@
 package lbd
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -149,19 +150,30 @@ func TestBGPMetrics(t *testing.T) {
 		want   string
 	}{
 		{nil, header + "pybal_bgp_enabled 0\n"},
-		{&bgp.Config{LocalASN: 64600}, header + `pybal_bgp_enabled 1
+		{&bgp.Config{LocalASN: 64600, RouterID: netip.MustParseAddr("192.0.2.1")}, header + `pybal_bgp_enabled 1
 # HELP pybal_bgp_session_established 1 if the session with the peer is established.
 # TYPE pybal_bgp_session_established gauge
 pybal_bgp_session_established{local_asn="64600",peer="192.0.2.254"} 1
 pybal_bgp_session_established{local_asn="64600",peer="2001:db8::1"} 0
-`},
+# HELP pybal_bgp_session_state_count Sessions with the peer that are in the state, 0 or 1.
+# TYPE pybal_bgp_session_state_count gauge
+` + sessionState("192.0.2.254", "ESTABLISHED") + sessionState("2001:db8::1", "ACTIVE")},
 	}
 	for _, tt := range tests {
 		registry := newRegistry(lbstatus.NewBoard(), "dev", newBGPCollector(tt.config, sessions))
-		if err := testutil.GatherAndCompare(registry, strings.NewReader(tt.want), "pybal_bgp_enabled", "pybal_bgp_session_established"); err != nil {
+		if err := testutil.GatherAndCompare(registry, strings.NewReader(tt.want), "pybal_bgp_enabled", "pybal_bgp_session_established", "pybal_bgp_session_state_count"); err != nil {
 			t.Error(err)
 		}
 	}
+}
+
+// sessionState are the lines of a peer whose session is in one of the states.
+func sessionState(peer, in string) (lines string) {
+	for _, state := range []string{"ACTIVE", "CONNECT", "ESTABLISHED", "IDLE", "OPENCONFIRM", "OPENSENT"} {
+		lines += fmt.Sprintf("pybal_bgp_session_state_count{local_asn=\"64600\",local_ip=\"192.0.2.1\",remote_ip=%q,side=\"active\",state=%q} %d\n",
+			peer, state, map[bool]int{true: 1}[state == in])
+	}
+	return lines
 }
 
 func TestMetricsSurviveOddHostNames(t *testing.T) {
