@@ -30,7 +30,7 @@ var rooms = map[string][]string{
 	"internal/dataplane": {},
 	"internal/bgp":       {},
 	"internal/devetcd":   {},
-	"internal/catalog":   {},
+	"internal/catalog":   {"internal/problem"},
 
 	// L1: judgements. No I/O but lbverify's questions to balancers.
 	"pkg/lbverify":         {"pkg/lbstatus"},
@@ -60,11 +60,12 @@ var rooms = map[string][]string{
 	},
 	"internal/lbd": {
 		"internal/lb", "internal/source", "internal/health", "internal/balancer", "internal/bgp",
-		"internal/dataplane", "internal/dataplane/ipvs", "internal/dataplane/userspace", "internal/lbd/page", "internal/literal", "internal/nagios", "internal/sdnotify", "pkg/lbstatus",
+		"internal/dataplane", "internal/dataplane/ipvs", "internal/dataplane/userspace", "internal/lbd/page", "internal/literal", "internal/nagios", "internal/problem", "internal/sdnotify", "pkg/lbstatus",
 		"docs",
 	},
 	"internal/lbd/page":   {"pkg/lbstatus"},
 	"internal/literal":    {},
+	"internal/problem":    {},
 	"cmd/confctl":         {"internal/cli"},
 	"cmd/pool":            {"internal/cli"},
 	"cmd/depool":          {"internal/cli"},

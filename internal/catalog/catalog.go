@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluice-lb/sluice/internal/problem"
 )
 
 // Catalog is the load-balanced services of a catalog: those that have lvs.
@@ -75,7 +77,7 @@ func Parse(data []byte, file string) (*Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &reader{problems: problems{file: file}, left: maxNodes}
+	r := &reader{List: problem.List{File: file}, left: maxNodes}
 	c := &Catalog{}
 	for _, v := range r.catalog(root) {
 		if s, ok := r.service(v); ok {
@@ -84,8 +86,8 @@ func Parse(data []byte, file string) (*Catalog, error) {
 	}
 	slices.SortFunc(c.services, byName)
 	r.clashes(c)
-	if len(c.services) == 0 && len(r.problems.list) == 0 {
-		r.add(root.Line, "not one service has lvs: is this a service catalog?")
+	if len(c.services) == 0 && r.Empty() {
+		r.Add(root.Line, "not one service has lvs: is this a service catalog?")
 	}
 	if err := r.err(); err != nil {
 		return nil, err

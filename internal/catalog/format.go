@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/sluice-lb/sluice/internal/problem"
 )
 
 // Format writes the pybal.conf of a selection behind a fragment of one, which
@@ -114,15 +116,15 @@ func (s Selection) checkFragment(fragment []byte, file string) error {
 	if len(fragment) == 0 {
 		return nil
 	}
-	p := problems{file: file}
+	p := problem.List{File: file}
 	headers := sections(fragment, &p)
 	for _, h := range headers {
 		if slices.ContainsFunc(s.Sections, func(s Section) bool { return s.Name == h.name }) {
-			p.add(h.line, "section [%s] is one the catalog has", h.name)
+			p.Add(h.line, "section [%s] is one the catalog has", h.name)
 		}
 	}
 	if !slices.ContainsFunc(headers, func(h header) bool { return h.name == "global" }) {
-		p.add(1, "there is no section [global]")
+		p.Add(1, "there is no section [global]")
 	}
-	return p.err()
+	return p.Err()
 }

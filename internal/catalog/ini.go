@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/sluice-lb/sluice/internal/problem"
 )
 
 // header is where a section of an INI file begins.
@@ -16,10 +18,10 @@ type header struct {
 
 // sections returns the headers of an INI file, and complains about what stands
 // before the first one or is none.
-func sections(data []byte, p *problems) []header {
+func sections(data []byte, p *problem.List) []header {
 	var headers []header
 	if !utf8.Valid(data) {
-		p.add(1, "not UTF-8 text")
+		p.Add(1, "not UTF-8 text")
 		return nil
 	}
 	for i, line := range strings.Split(string(data), "\n") {
@@ -28,9 +30,9 @@ func sections(data []byte, p *problems) []header {
 		case strings.HasPrefix(line, "[") && ok && name != "":
 			headers = append(headers, header{name, i + 1})
 		case strings.HasPrefix(line, "["):
-			p.add(i+1, "section header is not of the form [name]")
+			p.Add(i+1, "section header is not of the form [name]")
 		case len(headers) == 0 && !blankOrComment(line):
-			p.add(i+1, "text before the first [section]")
+			p.Add(i+1, "text before the first [section]")
 		}
 	}
 	return headers
@@ -46,7 +48,7 @@ func blankOrComment(line string) bool {
 // its sections but for [global] and [DEFAULT].
 func Services(conf []byte) []string {
 	var names []string
-	for _, h := range sections(bytes.ToValidUTF8(conf, []byte("?")), &problems{}) {
+	for _, h := range sections(bytes.ToValidUTF8(conf, []byte("?")), &problem.List{}) {
 		if h.name != "global" && h.name != "DEFAULT" && !slices.Contains(names, h.name) {
 			names = append(names, h.name)
 		}

@@ -117,7 +117,7 @@ func (r *reader) clashes(c *Catalog) {
 				for _, claim := range []string{"the name " + section.Name, section.Protocol + " " + section.VIP.String()} {
 					key := site + " " + claim
 					if other, is := taken[key]; is {
-						r.add(s.line, "service %s: %s at %s is already that of service %s, line %d", shown(s.name), claim, site, shown(other.name), other.line)
+						r.Add(s.line, "service %s: %s at %s is already that of service %s, line %d", shown(s.name), claim, site, shown(other.name), other.line)
 						continue
 					}
 					taken[key] = s

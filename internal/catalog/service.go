@@ -34,7 +34,7 @@ func (r *reader) service(v value) (service, bool) {
 	}
 	s := service{name: v.key, line: v.keyLine, addresses: map[string][]address{}}
 	if !isWord(v.key) {
-		r.add(v.keyLine, "%s: %s", v.name, notWord)
+		r.Add(v.keyLine, "%s: %s", v.name, notWord)
 	}
 	s.description, _ = r.text(o.get("description"))
 	s.state = r.choice(o.must("state"), "", states()...)

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/sluice-lb/sluice/internal/problem"
 )
 
 // openYAML reads a file of exactly one, non-empty document.
@@ -49,7 +51,7 @@ const maxNodes = 1 << 18
 
 // reader walks a document.
 type reader struct {
-	problems
+	problem.List
 	left  int
 	spent bool
 }
@@ -71,7 +73,7 @@ func (r *reader) bad(v value, format string, args ...any) {
 	if v.name != "" {
 		what = v.name + ": " + what
 	}
-	r.add(v.line, "%s", what)
+	r.Add(v.line, "%s", what)
 }
 
 // follow counts a node and returns where it leads. After the last one that may
@@ -89,9 +91,9 @@ func (r *reader) follow(n *yaml.Node) *yaml.Node {
 
 func (r *reader) err() error {
 	if r.spent {
-		return fmt.Errorf("%s: more than %d values once aliases are followed", r.file, maxNodes)
+		return fmt.Errorf("%s: more than %d values once aliases are followed", r.File, maxNodes)
 	}
-	return r.problems.err()
+	return r.Err()
 }
 
 // mapping returns the values of a mapping, in order; those a merge key ("<<")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-lb/sluice/internal/bgp"
 	"github.com/sluice-lb/sluice/internal/lb"
+	"github.com/sluice-lb/sluice/internal/problem"
 	"github.com/sluice-lb/sluice/internal/source"
 )
 
@@ -112,7 +113,7 @@ func namedConfig(data []byte, file string, validate Validate) (*Config, error) {
 // everything that is wrong, each line as "FILE: line N: …", and the config is
 // then nil. Every monitor is shown to validate, unless that is nil.
 func ParseConfig(data []byte, file string, validate Validate) (*Config, error) {
-	p := &problems{file: file}
+	p := &problem.List{File: file}
 	ini := parseINI(data, p)
 	config := &Config{}
 	r := confReader{ini: ini, problems: p, validate: validate}
@@ -138,7 +139,7 @@ func ParseConfig(data []byte, file string, validate Validate) (*Config, error) {
 	}
 	checkNextHops(global, config)
 	config.Ignored = r.ignored()
-	if err := p.err(); err != nil {
+	if err := p.Err(); err != nil {
 		return nil, err
 	}
 	return config, nil
@@ -148,7 +149,7 @@ func ParseConfig(data []byte, file string, validate Validate) (*Config, error) {
 // were looked at.
 type confReader struct {
 	ini      *iniFile
-	problems *problems
+	problems *problem.List
 	validate Validate
 	read     []*section
 }

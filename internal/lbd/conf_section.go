@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-lb/sluice/internal/lb"
 	"github.com/sluice-lb/sluice/internal/literal"
+	"github.com/sluice-lb/sluice/internal/problem"
 )
 
 const maxUint32 = math.MaxUint32
@@ -22,7 +23,7 @@ type section struct {
 	line     int
 	options  map[string]iniOption
 	used     map[string]bool
-	problems *problems
+	problems *problem.List
 	validate Validate
 }
 
@@ -33,7 +34,7 @@ func (s *section) bad(option, format string, args ...any) {
 	if o, ok := s.options[option]; ok {
 		line = o.line
 	}
-	s.problems.add(line, "[%s] %s: %s", s.name, option, fmt.Sprintf(format, args...))
+	s.problems.Add(line, "[%s] %s: %s", s.name, option, fmt.Sprintf(format, args...))
 }
 
 // text returns the option as written; false if it is not set.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/sluice-lb/sluice/internal/problem"
 )
 
 // iniFile is a configuration file as read: the dialect of Python 2's
@@ -36,7 +38,7 @@ func newSection(name string, line int) *iniSection {
 
 // parseINI reads the file. Lines that make no sense go to problems; the rest
 // is returned all the same.
-func parseINI(data []byte, p *problems) *iniFile {
+func parseINI(data []byte, p *problem.List) *iniFile {
 	r := iniReader{file: &iniFile{defaults: newSection("DEFAULT", 0)}, problems: p}
 	for i, line := range strings.Split(string(data), "\n") {
 		r.line(i+1, strings.TrimSuffix(line, "\r"))
@@ -49,13 +51,13 @@ type iniReader struct {
 	file     *iniFile
 	section  *iniSection // nil before the first header
 	option   string      // what an indented line continues; may be empty
-	problems *problems
+	problems *problem.List
 }
 
 func (r *iniReader) line(n int, line string) {
 	switch {
 	case !utf8.ValidString(line):
-		r.problems.add(n, "not UTF-8 text")
+		r.problems.Add(n, "not UTF-8 text")
 	case isBlankOrComment(line):
 	case isIndented(line) && r.option != "":
 		o := r.section.options[r.option]
@@ -85,7 +87,7 @@ func (r *iniReader) header(n int, line string) {
 	r.option = ""
 	name, _, ok := strings.Cut(line[1:], "]")
 	if !ok || name == "" {
-		r.problems.add(n, "section header is not of the form [name]")
+		r.problems.Add(n, "section header is not of the form [name]")
 		r.section = newSection("", n) // swallows what follows
 		return
 	}
@@ -106,13 +108,13 @@ func (r *iniReader) assignment(n int, line string) {
 	i := strings.IndexAny(line, "=:")
 	switch {
 	case r.section == nil:
-		r.problems.add(n, "text before the first [section]")
+		r.problems.Add(n, "text before the first [section]")
 		return
 	case isIndented(line):
-		r.problems.add(n, "indented line continues nothing")
+		r.problems.Add(n, "indented line continues nothing")
 		return
 	case i <= 0:
-		r.problems.add(n, "neither [section] nor option = value")
+		r.problems.Add(n, "neither [section] nor option = value")
 		return
 	}
 	name := strings.ToLower(strings.TrimSpace(line[:i]))
@@ -138,7 +140,7 @@ func iniValue(s string) string {
 // effective returns the section's options laid over those of [DEFAULT], all
 // interpolated. An option that cannot be interpolated goes to problems and is
 // returned raw.
-func (f *iniFile) effective(s *iniSection, p *problems) map[string]iniOption {
+func (f *iniFile) effective(s *iniSection, p *problem.List) map[string]iniOption {
 	raw := make(map[string]iniOption, len(s.options)+len(f.defaults.options))
 	for _, from := range []*iniSection{f.defaults, s} {
 		for name, o := range from.options {
@@ -149,7 +151,7 @@ func (f *iniFile) effective(s *iniSection, p *problems) map[string]iniOption {
 	for name, o := range raw {
 		in := interpolation{section: s.name, options: raw}
 		if err := in.expand(o.value, 0); err != nil {
-			p.add(o.line, "[%s] %s: %v", o.section, name, err)
+			p.Add(o.line, "[%s] %s: %v", o.section, name, err)
 		} else {
 			o.value = in.text.String()
 		}

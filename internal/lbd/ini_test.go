@@ -5,11 +5,13 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-lb/sluice/internal/problem"
 )
 
 // flatten returns every section's effective values.
 func flatten(text string) (map[string]map[string]string, error) {
-	p := &problems{file: "f"}
+	p := &problem.List{File: "f"}
 	ini := parseINI([]byte(text), p)
 	got := map[string]map[string]string{}
 	for _, s := range ini.sections {
@@ -18,7 +20,7 @@ func flatten(text string) (map[string]map[string]string, error) {
 			got[s.name][name] = o.value
 		}
 	}
-	return got, p.err()
+	return got, p.Err()
 }
 
 func TestINI(t *testing.T) {
@@ -108,7 +110,7 @@ func TestINIInterpolationIsBounded(t *testing.T) {
 }
 
 func TestINIOptionsKnowTheirLines(t *testing.T) {
-	p := &problems{file: "f"}
+	p := &problem.List{File: "f"}
 	ini := parseINI([]byte("\n[s]\na = 1\nb = 2\n 3\n[t]\n[s]\na = 4\n"), p)
 	got := map[string]int{"[s]": ini.sections[0].line, "[t]": ini.sections[1].line}
 	for name, o := range ini.sections[0].options {
