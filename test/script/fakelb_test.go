@@ -17,8 +17,12 @@ func (w *world) fakeLB(ts *testscript.TestScript, addr, behaviour string) {
 	l, err := net.Listen("tcp", addr)
 	ts.Check(err)
 	w.fakes = append(w.fakes, l)
-	if behaviour == "reset" || behaviour == "hang" {
-		go accept(l, behaviour)
+	switch behaviour {
+	case "reset":
+		go reset(l)
+		return
+	case "hang":
+		go hold(l) // which keeps hold: the collector would close what nobody has
 		return
 	}
 	server := &http.Server{Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -28,17 +32,15 @@ func (w *world) fakeLB(ts *testscript.TestScript, addr, behaviour string) {
 	go func() { _ = server.Serve(l) }()
 }
 
-// accept takes connections and resets them, or never answers.
-func accept(l net.Listener, behaviour string) {
+// reset takes connections and resets them.
+func reset(l net.Listener) {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
 			return
 		}
-		if behaviour == "reset" {
-			_ = conn.(*net.TCPConn).SetLinger(0)
-			_ = conn.Close()
-		}
+		_ = conn.(*net.TCPConn).SetLinger(0)
+		_ = conn.Close()
 	}
 }
 

@@ -27,7 +27,7 @@ func (w *world) poolWeb(ts *testscript.TestScript, addr, behaviour string) {
 	w.webs[addr] = []io.Closer{l}
 	switch behaviour {
 	case "reset":
-		go accept(l, behaviour)
+		go reset(l)
 		return
 	case "hang":
 		go hold(l)
