@@ -51,7 +51,7 @@ func (m *atMostHosts) wanted() bool { return m.n > 0 || m.share > 0 }
 // of is the limit for a pool of so many hosts; a share is at least one.
 func (m *atMostHosts) of(hosts int) int {
 	if m.share > 0 {
-		return max(1, int(float64(m.share)/100*float64(hosts)))
+		return max(1, int(float64(m.share)*float64(hosts)/100))
 	}
 	return m.n
 }

@@ -7,6 +7,18 @@ import (
 	"github.com/sluice-lb/sluice/pkg/state"
 )
 
+func TestShareOfHosts(t *testing.T) {
+	for _, tt := range []struct {
+		share       string
+		hosts, want int
+	}{{"29%", 100, 29}, {"10%", 30, 3}, {"10%", 39, 3}, {"1%", 5, 1}, {"100%", 7, 7}, {"3", 100, 3}} {
+		var m atMostHosts
+		if err := m.Set(tt.share); err != nil || m.of(tt.hosts) != tt.want {
+			t.Errorf("%s of %d is %d, want %d (%v)", tt.share, tt.hosts, m.of(tt.hosts), tt.want, err)
+		}
+	}
+}
+
 // While another host of the pool restarts, only as many others do as are
 // allowed to; whoever waits too long has written nothing.
 func TestRestartSlots(t *testing.T) {
