@@ -12,7 +12,7 @@ type progress struct{ bar *progressbar.ProgressBar }
 
 // newProgress begins a bar for so many objects.
 func newProgress(w io.Writer, all int) progress {
-	if !isTerminal(w) {
+	if all == 0 || !isTerminal(w) {
 		return progress{}
 	}
 	return progress{progressbar.NewOptions(all,
